@@ -1,0 +1,36 @@
+"""What can go wrong because of what Feltone was given; every message is one line: the thing, the fault, the remedy.
+
+A `FeltoneError` means that the request was at fault (the command line exits with 2); any other exception that
+escapes is a fault of ours.
+"""
+
+
+class FeltoneError(Exception):
+    """The request cannot be met as asked; the message says what to change."""
+
+
+class AudioError(FeltoneError):
+    """A recording cannot be read or holds nothing that could be recognised."""
+
+
+class ArtifactError(FeltoneError):
+    """A model folder is missing, incomplete, altered, or of a newer schema."""
+
+
+class CorpusError(FeltoneError):
+    """A corpus or manifest is missing, incomplete, or says something contradictory."""
+
+
+class ProtocolError(FeltoneError):
+    """A split cannot be made from these clips."""
+
+
+class ConfigError(FeltoneError):
+    """A recipe, variant or option has a name or value that does not exist."""
+
+
+class MissingExtraError(FeltoneError):
+    """An optional part of Feltone is not installed."""
+
+    def __init__(self, purpose: str, extra: str) -> None:
+        super().__init__(f"{purpose} needs an optional part of Feltone: pip install 'feltone[{extra}]'")

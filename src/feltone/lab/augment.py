@@ -1,0 +1,50 @@
+"""The paper's three perturbations of a recording: noise, time shift, speed (SPEC §2; the ranges are decided here).
+
+Each is a function of a waveform, a random generator and a strength: 0 is the identity, 1 the full range. `COPIES`
+names the four versions of every clip that training sees.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import soxr
+
+from feltone.features import Waveform
+
+SNR_DB = (10.0, 25.0)  # of white noise against the recording's own mean power
+SPEED = (0.85, 1.15)  # tempo and pitch together, as when a tape runs faster
+
+Perturbation = Callable[[Waveform, np.random.Generator, int, float], Waveform]
+"""(waveform, generator, samples of the analysed window, strength) -> waveform."""
+
+
+def original(waveform: Waveform, rng: np.random.Generator, window: int, strength: float = 1.0) -> Waveform:  # noqa: ARG001
+    """The recording as it is."""
+    return waveform
+
+
+def noise(waveform: Waveform, rng: np.random.Generator, window: int, strength: float = 1.0) -> Waveform:  # noqa: ARG001
+    """White noise over the recording (not over the padding after it), its amplitude scaled by `strength`."""
+    snr_db = rng.uniform(*SNR_DB)
+    power = float(np.mean(np.square(waveform, dtype=np.float64)))
+    amplitude = strength * np.sqrt(power / 10 ** (snr_db / 10))
+    return waveform + (amplitude * rng.standard_normal(len(waveform))).astype(np.float32)
+
+
+def shift(waveform: Waveform, rng: np.random.Generator, window: int, strength: float = 1.0) -> Waveform:
+    """The utterance elsewhere in the window: later where it is shorter, a later cut where it is longer."""
+    room = strength * rng.uniform() * abs(window - len(waveform))
+    offset = round(room)
+    if len(waveform) > window:
+        return waveform[offset:]
+    return np.concatenate([np.zeros(offset, np.float32), waveform])
+
+
+def speed(waveform: Waveform, rng: np.random.Generator, window: int, strength: float = 1.0) -> Waveform:  # noqa: ARG001
+    """Played faster or slower by resampling; a factor above 1 shortens the recording."""
+    factor = 1 + strength * (rng.uniform(*SPEED) - 1)
+    return waveform if factor == 1 else np.asarray(soxr.resample(waveform, factor, 1.0), np.float32)
+
+
+COPIES: Mapping[str, Perturbation] = {"original": original, "noise": noise, "shift": shift, "speed": speed}
+"""The fourfold corpus of the paper: name of the copy -> perturbation."""

@@ -1,0 +1,102 @@
+"""Images of samples, computed once, cached by content, held in memory.
+
+One cache file holds the four copies of one clip (float16: a spacing of at most 0.02 dB), named by a digest of
+everything it depends on: the recording's bytes, the segment, the front end, the perturbations and their seed. So the
+cache never needs to be cleared for correctness, and folds, protocols and corpora share it.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feltone import audio, features
+from feltone.features import FeatureConfig
+from feltone.files import write_atomically
+from feltone.labels import LabelSet
+from feltone.lab.augment import COPIES
+from feltone.lab.corpora.clip import Clip
+from feltone.lab.protocols import Sample
+
+CACHE_VERSION = 1  # raise it when the perturbations or the reading of audio change what they compute
+
+Progress = Callable[[int, int], None]
+"""Told (done, of how many)."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images and class numbers of some samples, in their order."""
+
+    samples: tuple[Sample, ...]
+    labels: LabelSet
+    images: NDArray[np.float16]  # (samples, mel bands, columns)
+    targets: NDArray[np.int64]  # (samples,)
+
+
+def cache_folder() -> Path:
+    """`FELTONE_CACHE`, or the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "feltone"
+    return Path(os.environ.get("FELTONE_CACHE", default))
+
+
+def load(
+    samples: Sequence[Sample],
+    labels: LabelSet,
+    config: FeatureConfig,
+    seed: int,
+    cache: Path,
+    progress: Progress = lambda done, total: None,
+) -> Dataset:
+    """Images of samples, from the cache or computed now.
+
+    Args:
+        samples: what to load; their order is kept.
+        labels: class numbers; a sample's label must be one of them.
+        config: the front end.
+        seed: of the perturbations.
+        cache: folder of cached images, made when missing.
+        progress: told after every clip.
+    """
+    clips = list(dict.fromkeys(sample.clip for sample in samples))
+    copies = tuple(COPIES)
+    stacks: dict[Clip, NDArray[np.float16]] = {}
+    for clip in clips:
+        stacks[clip] = copies_of(clip, config, seed, cache)
+        progress(len(stacks), len(clips))
+    images = np.empty((len(samples), config.mel_bands, config.columns), np.float16)
+    for row, sample in enumerate(samples):
+        images[row] = stacks[sample.clip][copies.index(sample.copy)]
+    targets = np.array([labels.index(sample.clip.label) for sample in samples], np.int64)
+    return Dataset(tuple(samples), labels, images, targets)
+
+
+def copies_of(clip: Clip, config: FeatureConfig, seed: int, cache: Path) -> NDArray[np.float16]:
+    """Images of the four copies of a clip: float16, (copies, mel bands, columns), in the order of `COPIES`."""
+    content = clip.path.read_bytes()
+    made_from = [CACHE_VERSION, clip.start, clip.end, config.to_dict(), list(COPIES), seed, clip.key]
+    digest = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode() + content).hexdigest()
+    file = cache / "images" / digest[:2] / f"{digest}.npy"
+    if file.is_file():
+        stored: NDArray[np.float16] = np.load(file)
+        return stored
+    waveform = audio.load(clip.path, config.sample_rate, start=clip.start, end=clip.end)
+    images = np.stack([image_of_copy(waveform, clip, copy, config, seed) for copy in COPIES]).astype(
+        np.float16
+    )
+    write_atomically(file, lambda handle: np.save(handle, images))
+    return images
+
+
+def image_of_copy(
+    waveform: features.Waveform, clip: Clip, copy: str, config: FeatureConfig, seed: int
+) -> features.Image:
+    """Image of one version of a clip; the randomness depends on clip, copy and seed alone."""
+    entropy = int.from_bytes(hashlib.sha256(f"{clip.key} {copy}".encode()).digest()[:8])
+    rng = np.random.default_rng([seed, entropy])
+    return features.log_mel_image(COPIES[copy](waveform, rng, config.clip_samples, 1.0), config)

@@ -1,0 +1,152 @@
+"""The one network of the method: a pre-norm vision transformer over patches of a log-Mel image.
+
+Teacher and student are rows of the same table (`VARIANTS`): the teacher wears a convolutional stem and coordinates
+(`stem.py`), the student nothing. Sizes are SPEC §3; the *feature* that is transferred is the normalised class token
+immediately before the classifier.
+
+Shapes: B batch, H W image height (mel) and width (time), T patches, N = T + 1 tokens, D token width, h heads,
+d head width.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from feltone.errors import ConfigError
+from feltone.lab.models.stem import ConvolutionalStem, CoordinateChannels, sinusoidal_positions
+
+Position = Literal["none", "coordinates", "sinusoidal"]
+
+
+class Output(NamedTuple):
+    """What a network says about a batch of images."""
+
+    logits: Tensor  # (B, classes)
+    embedding: Tensor  # (B, D): the normalised class token, the feature that is matched
+    attention: Tensor  # (B, depth, heads, T): the class token's attention to every patch
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of a network; stored in its artefact."""
+
+    depth: int
+    heads: int
+    patch: tuple[int, int] = (128, 1)  # height x width
+    stem: bool = False
+    position: Position = "none"
+    image: tuple[int, int] = (128, 128)
+    token_width: int = 256
+    head_width: int = 64
+    mlp_width: int = 768
+
+    def __post_init__(self) -> None:
+        if any(size % step for size, step in zip(self.image, self.patch, strict=True)):
+            raise ConfigError(f"image {self.image} cannot be cut into patches of {self.patch}")
+
+    @property
+    def patches(self) -> tuple[int, int]:
+        """Patches along mel and time."""
+        return self.image[0] // self.patch[0], self.image[1] // self.patch[1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with its normalisation and residual.
+
+    Spelled out rather than fused: at 129 tokens that is several times faster on CPU (the backward pass above all),
+    and the weights are wanted anyway.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        inner = config.heads * config.head_width
+        self.heads = config.heads
+        self.scale = config.head_width**-0.5
+        self.norm = nn.LayerNorm(config.token_width)
+        self.to_qkv = nn.Linear(config.token_width, 3 * inner, bias=False)
+        self.to_out = nn.Linear(inner, config.token_width)
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, N, D) -> the same, and the class token's attention (B, h, T)."""
+        B, N, _ = tokens.shape
+        q, k, v = (
+            self.to_qkv(self.norm(tokens)).view(B, N, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        )  # B h N d
+        weights = ((q @ k.transpose(-1, -2)) * self.scale).softmax(-1)  # B h N N
+        mixed = (weights.to(v.dtype) @ v).transpose(1, 2).reshape(B, N, -1)
+        # Detached: attention is looked at, never learned from, and an unused gradient would still be computed.
+        return tokens + self.to_out(mixed), weights[:, :, 0, 1:].detach()
+
+
+class Block(nn.Module):
+    """Attention, then a two-layer perceptron, each behind a normalisation."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.attention = Attention(config)
+        self.mlp = nn.Sequential(
+            nn.LayerNorm(config.token_width),
+            nn.Linear(config.token_width, config.mlp_width),
+            nn.GELU(),
+            nn.Linear(config.mlp_width, config.token_width),
+        )
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, N, D) -> the same, and the class token's attention (B, h, T)."""
+        tokens, attention = self.attention(tokens)
+        return tokens + self.mlp(tokens), attention
+
+
+class PatchViT(nn.Module):
+    """Log-Mel image -> logits, feature, attention."""
+
+    def __init__(self, config: ModelConfig, classes: int) -> None:
+        super().__init__()
+        self.config = config
+        rows, columns = config.patches
+        self.stem = ConvolutionalStem() if config.stem else nn.Identity()
+        self.coordinates = (
+            CoordinateChannels(config.image) if config.position == "coordinates" else nn.Identity()
+        )
+        channels = 3 if config.position == "coordinates" else 1
+        patch_values = channels * config.patch[0] * config.patch[1]
+        self.embed = nn.Sequential(
+            nn.LayerNorm(patch_values),
+            nn.Linear(patch_values, config.token_width),
+            nn.LayerNorm(config.token_width),
+        )
+        positions = sinusoidal_positions(rows * columns, config.token_width)
+        self.register_buffer(
+            "positions", positions if config.position == "sinusoidal" else None, persistent=False
+        )
+        self.class_token = nn.Parameter(0.02 * torch.randn(1, 1, config.token_width))
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.token_width)
+        self.classifier = nn.Linear(config.token_width, classes)
+
+    def forward(self, image: Tensor) -> Output:
+        """(B, H, W), values in [0, 1] -> Output."""
+        picture = self.coordinates(self.stem(image.unsqueeze(1)))
+        tokens = self.embed(self.cut(picture))
+        if self.positions is not None:
+            tokens = tokens + self.positions
+        tokens = torch.cat([self.class_token.to(tokens.dtype).expand(len(tokens), -1, -1), tokens], dim=1)
+        attentions = []
+        for block in self.blocks:
+            tokens, attention = block(tokens)
+            attentions.append(attention)
+        embedding = self.norm(tokens[:, 0])
+        return Output(self.classifier(embedding), embedding, torch.stack(attentions, dim=1))
+
+    def cut(self, picture: Tensor) -> Tensor:
+        """(B, C, H, W) -> flattened patches (B, T, C·height·width), row by row of patches."""
+        B, C, _, _ = picture.shape
+        (rows, columns), (height, width) = self.config.patches, self.config.patch
+        tiles = picture.view(B, C, rows, height, columns, width).permute(0, 2, 4, 1, 3, 5)
+        return tiles.reshape(B, rows * columns, C * height * width)

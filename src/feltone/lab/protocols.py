@@ -1,0 +1,263 @@
+"""Clips -> folds: how a corpus is divided into training and test, and the audit of what that division lets through.
+
+`paper` is the protocol of Kim & Lee's tables: the corpus is augmented fourfold and *then* split, so a test clip's own
+copies are in training (SPEC §6 shows it from their confusion matrices). It exists to reproduce those tables. The
+others are for everything else: `clean`, `speaker`, `sentence`, `speaker-sentence`, `emobox`, `cross`.
+
+Every protocol is a function `(clips, seed, folds, ...) -> [Fold]`, deterministic in the seed and in the clips' names.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
+
+from feltone.errors import ProtocolError
+from feltone.lab import published_folds
+from feltone.lab.augment import COPIES
+from feltone.lab.corpora.clip import Clip
+
+TEST_SHARE = 0.2
+LEAVE_ONE_OUT_UP_TO = 10  # speakers or sentences; with more, five groups
+PAPER_WARNING = (
+    "protocol `paper`: test clips have augmented copies in training; do not compare with honest protocols"
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One version of a clip: the original or a perturbed copy."""
+
+    clip: Clip
+    copy: str = "original"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One division of a corpus. Training code is handed `train` alone; only evaluation reads `test`."""
+
+    protocol: str
+    index: int  # 1-based, as folds are published
+    train: tuple[Sample, ...]
+    test: tuple[Sample, ...] = field(repr=False)
+
+    @property
+    def warning(self) -> str | None:
+        """What must be printed wherever a result of this fold is."""
+        return PAPER_WARNING if self.protocol == "paper" else None
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """Share of test samples whose recording, speaker or sentence is also in training; None where the corpus is silent."""
+
+    same_recording: float
+    same_speaker: float | None
+    same_sentence: float | None
+
+
+def audit(fold: Fold) -> Leakage:
+    """What a fold lets through from training to test, from the clips themselves."""
+
+    def share(of: Callable[[Clip], str | None]) -> float | None:
+        seen = {of(sample.clip) for sample in fold.train} - {None}
+        tested = [of(sample.clip) for sample in fold.test]
+        if None in tested:
+            return None
+        return sum(value in seen for value in tested) / len(tested)
+
+    recording = share(lambda clip: clip.key)
+    assert recording is not None  # every clip has a key
+    return Leakage(recording, share(lambda clip: clip.speaker), share(lambda clip: clip.sentence))
+
+
+def paper(clips: Sequence[Clip], seed: int) -> list[Fold]:
+    """Augment fourfold, then split 80:20 stratified by label. Leaks; see the head of this module."""
+    samples = [Sample(clip, copy) for clip in clips for copy in COPIES]
+    train, test = _stratified([sample.clip.label for sample in samples], seed)
+    return [Fold("paper", 1, tuple(samples[i] for i in train), tuple(samples[i] for i in test))]
+
+
+def clean(clips: Sequence[Clip], seed: int) -> list[Fold]:
+    """Split 80:20 stratified by label, then augment the training part."""
+    train, test = _stratified([clip.label for clip in clips], seed)
+    return [_fold("clean", 1, [clips[i] for i in train], [clips[i] for i in test])]
+
+
+def speaker(clips: Sequence[Clip], seed: int, folds: int | None = None) -> list[Fold]:
+    """Nobody is on both sides: leave one speaker out up to ten speakers, else five groups of speakers."""
+    return _grouped("speaker", clips, _known(clips, "speaker"), seed, folds)
+
+
+def sentence(clips: Sequence[Clip], seed: int, folds: int | None = None) -> list[Fold]:
+    """No sentence is on both sides; speakers are."""
+    return _grouped("sentence", clips, _known(clips, "sentence"), seed, folds)
+
+
+def speaker_sentence(clips: Sequence[Clip], seed: int, folds: int | None = None) -> list[Fold]:
+    """Neither speaker nor sentence is on both sides: clips that share one of the two with the test part are left out."""
+    speakers, sentences = _known(clips, "speaker"), _known(clips, "sentence")
+    count = folds or min(5, len(set(speakers)), len(set(sentences)))
+    speaker_group, sentence_group = _groups(speakers, count, seed), _groups(sentences, count, seed + 1)
+    made = []
+    for k in range(count):
+        pairs = [
+            (clip, speaker_group[clip.speaker] == k, sentence_group[clip.sentence] == k) for clip in clips
+        ]
+        test = [clip for clip, same_speaker, same_sentence in pairs if same_speaker and same_sentence]
+        train = [
+            clip for clip, same_speaker, same_sentence in pairs if not same_speaker and not same_sentence
+        ]
+        made.append(_fold("speaker-sentence", k + 1, train, test))
+    return made
+
+
+def cross(train: Sequence[Clip], test: Sequence[Clip]) -> list[Fold]:
+    """Train on some corpora, test on others, over the classes they share."""
+    shared = {clip.label for clip in train} & {clip.label for clip in test}
+    if len(shared) < 2:
+        raise ProtocolError(
+            f"cross: the corpora share {len(shared)} classes ({', '.join(shared)}); at least two are needed"
+        )
+    return [_fold("cross", 1, *([clip for clip in part if clip.label in shared] for part in (train, test)))]
+
+
+def emobox(clips: Sequence[Clip], published: Path) -> list[Fold]:
+    """The folds EmoBox published, read from a folder of `<corpus>.csv` or a clone of EmoBox (`published_folds.py`)."""
+    corpus = clips[0].corpus
+    by_name = {clip.name: clip for clip in clips}
+    folds = []
+    for index, parts in sorted(published_folds.read(published, corpus).items()):
+        absent = sorted((set(parts.train) | set(parts.test)) - set(by_name))
+        if absent:
+            raise ProtocolError(
+                f"emobox: {len(absent)} clips of fold {index} are not among the recordings: {', '.join(absent[:5])}"
+            )
+        folds.append(
+            _fold("emobox", index, [by_name[n] for n in parts.train], [by_name[n] for n in parts.test])
+        )
+    return folds
+
+
+PROTOCOLS: Mapping[str, str] = {
+    "paper": "augment fourfold, then split 80:20 (leaks; reproduces the published tables)",
+    "clean": "split 80:20, then augment the training part",
+    "speaker": "speaker-disjoint folds; leave one out up to ten speakers",
+    "sentence": "sentence-disjoint folds",
+    "speaker-sentence": "disjoint in both",
+    "emobox": "the folds EmoBox published",
+    "cross": "train on some corpora, test on another",
+}
+"""Name -> one line; `split` makes the folds of all but `cross`, which needs two lists of clips."""
+
+
+def split(
+    protocol: str,
+    clips: Sequence[Clip],
+    *,
+    seed: int = 0,
+    folds: int | None = None,
+    published: Path | None = None,
+) -> list[Fold]:
+    """Folds of a corpus under a protocol.
+
+    Args:
+        protocol: a name in `PROTOCOLS`.
+        clips: one corpus, all clips.
+        seed: of the division, where it is random.
+        folds: number of groups for the grouped protocols; None for their default.
+        published: where `emobox` finds its folds.
+
+    Raises:
+        ProtocolError: unknown name, or clips that cannot be divided so (the message says what is missing).
+    """
+    if protocol in ("paper", "clean"):
+        return {"paper": paper, "clean": clean}[protocol](clips, seed)
+    grouped = {"speaker": speaker, "sentence": sentence, "speaker-sentence": speaker_sentence}
+    if protocol in grouped:
+        return grouped[protocol](clips, seed, folds)
+    if protocol == "emobox":
+        if published is None:
+            raise ProtocolError(
+                "emobox: say where the published folds are (--folds-from, or folds/ below FELTONE_DATA)"
+            )
+        return emobox(clips, published)
+    raise ProtocolError(f"protocol '{protocol}' is not known here; known: {', '.join(PROTOCOLS)}")
+
+
+def everything(clips: Sequence[Clip]) -> Fold:
+    """All clips in training and none in test: for a model that is shipped, judged by the same recipe elsewhere."""
+    return _fold("all", 1, clips, [])
+
+
+def _fold(protocol: str, index: int, train: Sequence[Clip], test: Sequence[Clip]) -> Fold:
+    missing = {clip.label for clip in test} - {clip.label for clip in train}
+    if not train or missing:
+        raise ProtocolError(
+            f"{protocol}: fold {index} has no training clips of {', '.join(sorted(missing)) or 'any label'}"
+        )
+    augmented = tuple(Sample(clip, copy) for clip in train for copy in COPIES)
+    return Fold(protocol, index, augmented, tuple(Sample(clip) for clip in test))
+
+
+def _stratified(labels: Sequence[str], seed: int) -> tuple[Sequence[int], Sequence[int]]:
+    rarest = min(labels, key=labels.count)
+    if labels.count(rarest) < 2:
+        raise ProtocolError(
+            f"label '{rarest}' has one clip; a stratified split needs at least two of each label"
+        )
+    splitter = StratifiedShuffleSplit(n_splits=1, test_size=TEST_SHARE, random_state=seed)
+    train, test = next(splitter.split(np.zeros(len(labels)), labels))
+    return sorted(train.tolist()), sorted(test.tolist())
+
+
+def _known(clips: Sequence[Clip], what: str) -> list[str]:
+    values = [getattr(clip, what) for clip in clips]
+    if None in values:
+        raise ProtocolError(
+            f"{what}: the {what} of {values.count(None)} clips is not known, for example {clips[values.index(None)].name}"
+        )
+    if len(set(values)) < 2:
+        raise ProtocolError(f"{what}: all clips have the same {what}; at least two are needed")
+    return values
+
+
+def _grouped(
+    protocol: str, clips: Sequence[Clip], groups: list[str], seed: int, folds: int | None
+) -> list[Fold]:
+    names = sorted(set(groups))
+    count = folds or (len(names) if len(names) <= LEAVE_ONE_OUT_UP_TO else 5)
+    if not 2 <= count <= len(names):
+        raise ProtocolError(
+            f"{protocol}: {count} folds of {len(names)} {protocol}s; ask for 2 to {len(names)}"
+        )
+    if count == len(names):
+        assigned = {name: k for k, name in enumerate(names)}
+    else:
+        assigned = {}
+        splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+        labels = [clip.label for clip in clips]
+        for k, (_, test) in enumerate(splitter.split(np.zeros(len(clips)), labels, groups)):
+            assigned.update({groups[i]: k for i in test})
+    return [
+        _fold(
+            protocol,
+            k + 1,
+            [clip for clip, group in zip(clips, groups, strict=True) if assigned[group] != k],
+            [clip for clip, group in zip(clips, groups, strict=True) if assigned[group] == k],
+        )
+        for k in range(count)
+    ]
+
+
+def _groups(names: Sequence[str], count: int, seed: int) -> dict[str | None, int]:
+    """Names dealt into `count` groups of nearly equal size, in an order drawn from the seed."""
+    distinct = sorted(set(names))
+    if not 2 <= count <= len(distinct):
+        raise ProtocolError(
+            f"speaker-sentence: {count} folds of {len(distinct)} groups; ask for 2 to {len(distinct)}"
+        )
+    order = np.random.default_rng(seed).permutation(len(distinct))
+    return {distinct[i]: k % count for k, i in enumerate(order)}

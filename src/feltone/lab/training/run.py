@@ -1,0 +1,151 @@
+"""A run: the stages of a recipe on one fold, in a folder that can be continued.
+
+RUN/settings.json          what is trained on what; a folder is continued only by the same
+RUN/<stage>.checkpoint     position of a stage that is under way
+RUN/<stage>.safetensors    weights of a stage that is done
+RUN/history.jsonl          loss and accuracy per epoch
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from lightning_fabric import Fabric
+
+from feltone.errors import ConfigError
+from feltone.files import write_atomically, write_json
+from feltone.labels import LabelSet
+from feltone.lab import dataset
+from feltone.lab.corpora.clip import manifest_digest
+from feltone.lab.models import PatchViT, build, variant
+from feltone.lab.protocols import Fold
+from feltone.lab.recipes import Recipe
+from feltone.lab.training.loop import Tick, TrainingData, features_of, fit
+from feltone.lab.training.stages import Stage
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how a run computes. `precision` and `compiled` change rounding, so they belong to a run's settings."""
+
+    accelerator: str = "auto"  # cpu, cuda, mps, auto
+    devices: int = 1  # processes, each with its part of every batch
+    precision: str = "bf16-mixed"  # or "32-true"
+    compiled: bool = True
+    threads: int | None = None  # per process; None leaves it to torch
+
+    def fabric(self) -> Fabric:
+        """Lightning Fabric for this machine."""
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        return Fabric(accelerator=self.accelerator, devices=self.devices, precision=self.precision)
+
+
+def train(
+    recipe: Recipe,
+    fold: Fold,
+    labels: LabelSet,
+    out: Path,
+    *,
+    seed: int,
+    machine: Machine,
+    cache: Path,
+    on_tick: Callable[[Tick], None] = lambda tick: None,
+) -> dict[str, PatchViT]:
+    """Run every stage of a recipe that is not done yet; the network of every stage, by the stage's name.
+
+    Raises:
+        ConfigError: the folder holds a run with other settings.
+    """
+    claim(out, settings(recipe, fold, labels, seed, machine))
+    fabric = machine.fabric()
+    fabric.launch()
+    samples = dataset.load(fold.train, labels, recipe.features, seed, cache)
+    history = _History(out / "history.jsonl", on_tick)
+    done: dict[str, PatchViT] = {}
+    for stage in recipe.stages:
+        network = _initial(stage, done, len(labels), seed)
+        weights = out / f"{stage.name}.safetensors"
+        if weights.is_file():
+            network.load_state_dict(safetensors.torch.load_file(weights))
+        else:
+            feature = features_of(done[stage.teacher], samples.images, fabric) if stage.teacher else None
+            data = TrainingData(samples.images, samples.targets, feature)
+            checkpoint = out / f"{stage.name}.checkpoint"
+            fit(
+                stage,
+                network,
+                data,
+                fabric=fabric,
+                seed=seed,
+                compiled=machine.compiled,
+                checkpoint=checkpoint,
+                on_tick=history.tick,
+            )
+            save_weights(network, weights)
+            checkpoint.unlink(missing_ok=True)
+        done[stage.name] = network.cpu().eval()
+    return done
+
+
+def settings(recipe: Recipe, fold: Fold, labels: LabelSet, seed: int, machine: Machine) -> dict[str, Any]:
+    """What determines the weights that come out."""
+    clips = {sample.clip for sample in fold.train}
+    return {
+        "recipe": recipe.to_dict(),
+        "protocol": fold.protocol,
+        "fold": fold.index,
+        "seed": seed,
+        "labels": list(labels),
+        "manifest": manifest_digest(clips),
+        "samples": len(fold.train),
+        "machine": asdict(replace(machine, threads=None)),
+    }
+
+
+def claim(out: Path, wanted: dict[str, Any]) -> None:
+    """Make `out` a run with these settings, or make sure that it is one."""
+    file = out / "settings.json"
+    wanted = json.loads(json.dumps(wanted))
+    if not file.is_file():
+        write_json(file, wanted)
+        return
+    found = json.loads(file.read_text(encoding="utf-8"))
+    different = sorted(key for key in wanted | found if wanted.get(key) != found.get(key))
+    if different:
+        raise ConfigError(
+            f"{out}: holds a run with another {', '.join(different)}; choose another --out, or repeat its settings"
+        )
+
+
+def save_weights(network: PatchViT, file: Path) -> None:
+    """Weights as safetensors, atomically."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    write_atomically(file, lambda handle: handle.write(safetensors.torch.save(state)))
+
+
+def _initial(stage: Stage, done: dict[str, PatchViT], classes: int, seed: int) -> PatchViT:
+    network = build(variant(stage.learner), classes, seed)
+    if stage.start:
+        network.load_state_dict(done[stage.start].state_dict())
+    return network
+
+
+class _History:
+    """Appends the last tick of every epoch to a file, once, however often the run was interrupted."""
+
+    def __init__(self, file: Path, on_tick: Callable[[Tick], None]) -> None:
+        self.file, self.on_tick = file, on_tick
+        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+        self.known = {(row["stage"], row["epoch"]) for row in map(json.loads, lines)}
+
+    def tick(self, tick: Tick) -> None:
+        self.on_tick(tick)
+        if tick.step == tick.steps and (tick.stage, tick.epoch) not in self.known:
+            self.known.add((tick.stage, tick.epoch))
+            with self.file.open("a", encoding="utf-8") as handle:
+                handle.write(json.dumps(tick._asdict()) + "\n")

@@ -1,0 +1,63 @@
+"""The three stages of the method, as values: who learns, from whom, with which losses, from which start."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from feltone.errors import ConfigError
+from feltone.lab.models import variant
+from feltone.lab.training.losses import LOSSES
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training of one network."""
+
+    name: str
+    learner: str  # a variant
+    losses: Mapping[str, float]  # loss -> weight
+    teacher: str | None = None  # an earlier stage: its network is frozen and its features are matched
+    start: str | None = None  # an earlier stage: its weights are the initial ones
+    epochs: int = 50
+    batch: int = 4
+    learning_rate: float = 1e-4
+    halve_every: int = 10  # epochs
+
+    def __post_init__(self) -> None:
+        unknown = set(self.losses) - set(LOSSES)
+        if unknown or not self.losses:
+            raise ConfigError(
+                f"stage '{self.name}': losses {sorted(unknown)} unknown; known: {', '.join(LOSSES)}"
+            )
+        if "feature_l1" in self.losses and self.teacher is None:
+            raise ConfigError(f"stage '{self.name}': feature_l1 needs a teacher stage")
+        if min(self.epochs, self.batch, self.halve_every) < 1:
+            raise ConfigError(f"stage '{self.name}': epochs, batch and halve_every must be at least 1")
+        variant(self.learner)
+
+    def learning_rate_at(self, epoch: int) -> float:
+        """Learning rate of the 0-based epoch."""
+        return float(self.learning_rate * 0.5 ** (epoch // self.halve_every))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def three_stages(
+    teacher: str, student: str, epochs: int = 50, halve_every: int = 10, alpha: float = 10.0
+) -> tuple[Stage, ...]:
+    """Teacher by cross-entropy; student matches the teacher's feature; student by cross-entropy + alpha x matching."""
+    schedule = {"epochs": epochs, "halve_every": halve_every}
+    return (
+        Stage("teacher", teacher, {"cross_entropy": 1.0}, **schedule),
+        Stage("matching", student, {"feature_l1": 1.0}, teacher="teacher", **schedule),
+        Stage(
+            "student",
+            student,
+            {"cross_entropy": 1.0, "feature_l1": alpha},
+            teacher="teacher",
+            start="matching",
+            **schedule,
+        ),
+    )
