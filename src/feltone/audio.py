@@ -29,18 +29,15 @@ from feltone.features import Waveform
 Source = str | Path | bytes | IO[bytes]
 """A path, the bytes of an encoded file, or a seekable binary file."""
 
-SUFFIXES = frozenset(
-    ".wav .flac .ogg .oga .opus .mp3 .aiff .aif .au .m4a .mp4 .aac .webm .mkv .mov .wma .amr .3gp".split()
-)
+_SUFFIXES = ".wav .flac .ogg .oga .opus .mp3 .aiff .aif .au .m4a .mp4 .aac .webm .mkv .mov .wma .amr .3gp"
+SUFFIXES = frozenset(_SUFFIXES.split())
 """Names by which a folder's recordings are found; a file named directly is read whatever its name."""
 
 CHUNK_SECONDS = 10.0  # of decoded audio held at a time
 STREAMED_WAV_BYTES = 0x7FFF_0000  # a promise this large is a recorder's "unknown length", not a truncation
 
 
-def load(
-    source: Source, sample_rate: int = 16_000, *, start: float = 0.0, end: float | None = None
-) -> Waveform:
+def load(source: Source, sample_rate: int = 16_000, *, start: float = 0.0, end: float | None = None) -> Waveform:
     """A recording as mono float32 at `sample_rate`, shape (samples,), full scale at +-1.
 
     Args:
@@ -53,9 +50,7 @@ def load(
         MissingExtraError: the container needs `feltone[media]`.
     """
     if start < 0 or (end is not None and end <= start):
-        raise AudioError(
-            f"{name_of(source)}: segment {start}-{end} s is empty; end must come after start >= 0"
-        )
+        raise AudioError(f"{name_of(source)}: segment {start}-{end} s is empty; end must come after start >= 0")
     first = round(start * sample_rate)
     last = None if end is None else round(end * sample_rate)
     kept, seen = [], 0
@@ -95,9 +90,7 @@ def find(folder: Path) -> list[Path]:
     """Recordings below a folder, by suffix, sorted; raises `AudioError` when there is none."""
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not found:
-        raise AudioError(
-            f"{folder}: no recordings below this folder (looked for {', '.join(sorted(SUFFIXES))})"
-        )
+        raise AudioError(f"{folder}: no recordings below this folder (looked for {', '.join(sorted(SUFFIXES))})")
     return found
 
 
@@ -113,9 +106,7 @@ def _checked_mono(block: NDArray[np.float32], source: Source, before: int, rate:
     # A sum is finite only if all its terms are: one pass instead of a mask.
     if len(mono) and not np.isfinite(mono.sum(dtype=np.float64)):
         at = (before + int(np.argmin(np.isfinite(mono)))) / rate
-        raise AudioError(
-            f"{name_of(source)}: holds NaN or infinite samples (first at {at:.2f} s); export it again"
-        )
+        raise AudioError(f"{name_of(source)}: holds NaN or infinite samples (first at {at:.2f} s); export it again")
     return np.ascontiguousarray(mono)
 
 
@@ -193,9 +184,7 @@ def _decoded_by_av(handle: IO[bytes], source: Source) -> Iterator[tuple[NDArray[
     try:
         import av
     except ImportError:
-        purpose = (
-            f"{name_of(source)}: not wav, flac, ogg, opus or mp3; reading other containers (m4a, webm, video)"
-        )
+        purpose = f"{name_of(source)}: not wav, flac, ogg, opus or mp3; reading other containers (m4a, webm, video)"
         raise MissingExtraError(purpose, "media") from None
     try:
         with av.open(handle) as container:

@@ -43,9 +43,7 @@ class FeatureConfig:
         if self.window_size > self.fft_size:
             raise ConfigError(f"window_size {self.window_size} exceeds fft_size {self.fft_size}")
         if not 0 <= self.min_hz < self.max_hz <= self.sample_rate / 2:
-            raise ConfigError(
-                f"mel range {self.min_hz}-{self.max_hz} Hz must lie within 0-{self.sample_rate / 2}"
-            )
+            raise ConfigError(f"mel range {self.min_hz}-{self.max_hz} Hz must lie within 0-{self.sample_rate / 2}")
         if self.floor_db >= 0 or self.columns > self.frames:
             raise ConfigError(f"floor_db must be negative and columns at most {self.frames}")
 
@@ -142,7 +140,7 @@ def mel_matrix(config: FeatureConfig) -> NDArray[np.float32]:
     bins = np.arange(config.fft_size // 2 + 1)[:, None] * config.sample_rate / config.fft_size
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
-    return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
+    return np.asarray(np.maximum(0, np.minimum(rising, falling)), np.float32)
 
 
 @cache
@@ -154,4 +152,4 @@ def area_matrix(frames: int, columns: int) -> NDArray[np.float32]:
     width = frames / columns
     starts = np.arange(columns)[:, None] * width
     overlap = np.minimum(starts + width, np.arange(1, frames + 1)) - np.maximum(starts, np.arange(frames))
-    return (np.maximum(0, overlap) / width).astype(np.float32)
+    return np.asarray(np.maximum(0, overlap) / width, np.float32)

@@ -1,0 +1,1 @@
+"""Doors: ways into Feltone from outside Python."""

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from feltone import audio, features
 from feltone.features import FeatureConfig
 from feltone.files import write_atomically
-from feltone.labels import LabelSet
 from feltone.lab.augment import COPIES
 from feltone.lab.corpora.clip import Clip
 from feltone.lab.protocols import Sample
+from feltone.labels import LabelSet
 
 CACHE_VERSION = 1  # raise it when the perturbations or the reading of audio change what they compute
 
@@ -86,9 +86,7 @@ def copies_of(clip: Clip, config: FeatureConfig, seed: int, cache: Path) -> NDAr
         stored: NDArray[np.float16] = np.load(file)
         return stored
     waveform = audio.load(clip.path, config.sample_rate, start=clip.start, end=clip.end)
-    images = np.stack([image_of_copy(waveform, clip, copy, config, seed) for copy in COPIES]).astype(
-        np.float16
-    )
+    images = np.stack([image_of_copy(waveform, clip, copy, config, seed) for copy in COPIES]).astype(np.float16)
     write_atomically(file, lambda handle: np.save(handle, images))
     return images
 

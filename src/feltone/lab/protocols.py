@@ -21,9 +21,7 @@ from feltone.lab.corpora.clip import Clip
 
 TEST_SHARE = 0.2
 LEAVE_ONE_OUT_UP_TO = 10  # speakers or sentences; with more, five groups
-PAPER_WARNING = (
-    "protocol `paper`: test clips have augmented copies in training; do not compare with honest protocols"
-)
+PAPER_WARNING = "protocol `paper`: test clips have augmented copies in training; do not compare with honest protocols"
 
 
 @dataclass(frozen=True)
@@ -103,13 +101,9 @@ def speaker_sentence(clips: Sequence[Clip], seed: int, folds: int | None = None)
     speaker_group, sentence_group = _groups(speakers, count, seed), _groups(sentences, count, seed + 1)
     made = []
     for k in range(count):
-        pairs = [
-            (clip, speaker_group[clip.speaker] == k, sentence_group[clip.sentence] == k) for clip in clips
-        ]
+        pairs = [(clip, speaker_group[clip.speaker] == k, sentence_group[clip.sentence] == k) for clip in clips]
         test = [clip for clip, same_speaker, same_sentence in pairs if same_speaker and same_sentence]
-        train = [
-            clip for clip, same_speaker, same_sentence in pairs if not same_speaker and not same_sentence
-        ]
+        train = [clip for clip, same_speaker, same_sentence in pairs if not same_speaker and not same_sentence]
         made.append(_fold("speaker-sentence", k + 1, train, test))
     return made
 
@@ -135,9 +129,7 @@ def emobox(clips: Sequence[Clip], published: Path) -> list[Fold]:
             raise ProtocolError(
                 f"emobox: {len(absent)} clips of fold {index} are not among the recordings: {', '.join(absent[:5])}"
             )
-        folds.append(
-            _fold("emobox", index, [by_name[n] for n in parts.train], [by_name[n] for n in parts.test])
-        )
+        folds.append(_fold("emobox", index, [by_name[n] for n in parts.train], [by_name[n] for n in parts.test]))
     return folds
 
 
@@ -205,9 +197,7 @@ def _fold(protocol: str, index: int, train: Sequence[Clip], test: Sequence[Clip]
 def _stratified(labels: Sequence[str], seed: int) -> tuple[Sequence[int], Sequence[int]]:
     rarest = min(labels, key=labels.count)
     if labels.count(rarest) < 2:
-        raise ProtocolError(
-            f"label '{rarest}' has one clip; a stratified split needs at least two of each label"
-        )
+        raise ProtocolError(f"label '{rarest}' has one clip; a stratified split needs at least two of each label")
     splitter = StratifiedShuffleSplit(n_splits=1, test_size=TEST_SHARE, random_state=seed)
     train, test = next(splitter.split(np.zeros(len(labels)), labels))
     return sorted(train.tolist()), sorted(test.tolist())
@@ -224,15 +214,11 @@ def _known(clips: Sequence[Clip], what: str) -> list[str]:
     return values
 
 
-def _grouped(
-    protocol: str, clips: Sequence[Clip], groups: list[str], seed: int, folds: int | None
-) -> list[Fold]:
+def _grouped(protocol: str, clips: Sequence[Clip], groups: list[str], seed: int, folds: int | None) -> list[Fold]:
     names = sorted(set(groups))
     count = folds or (len(names) if len(names) <= LEAVE_ONE_OUT_UP_TO else 5)
     if not 2 <= count <= len(names):
-        raise ProtocolError(
-            f"{protocol}: {count} folds of {len(names)} {protocol}s; ask for 2 to {len(names)}"
-        )
+        raise ProtocolError(f"{protocol}: {count} folds of {len(names)} {protocol}s; ask for 2 to {len(names)}")
     if count == len(names):
         assigned = {name: k for k, name in enumerate(names)}
     else:
@@ -256,8 +242,6 @@ def _groups(names: Sequence[str], count: int, seed: int) -> dict[str | None, int
     """Names dealt into `count` groups of nearly equal size, in an order drawn from the seed."""
     distinct = sorted(set(names))
     if not 2 <= count <= len(distinct):
-        raise ProtocolError(
-            f"speaker-sentence: {count} folds of {len(distinct)} groups; ask for 2 to {len(distinct)}"
-        )
+        raise ProtocolError(f"speaker-sentence: {count} folds of {len(distinct)} groups; ask for 2 to {len(distinct)}")
     order = np.random.default_rng(seed).permutation(len(distinct))
     return {distinct[i]: k % count for k, i in enumerate(order)}

@@ -56,9 +56,7 @@ def recordings(corpus: Corpus, root: Path) -> list[Path]:
     try:
         return audio.find(folder)
     except AudioError:
-        raise CorpusError(
-            f"{folder}: no recordings of {corpus.title}; it is obtained so: {corpus.obtain}"
-        ) from None
+        raise CorpusError(f"{folder}: no recordings of {corpus.title}; it is obtained so: {corpus.obtain}") from None
 
 
 def read(corpus: Corpus, root: Path) -> list[Clip]:

@@ -35,7 +35,8 @@ class _NormalisedGELU(torch.autograd.Function):
         n = (x.float() - mean) * scale
         density = torch.exp(-0.5 * n * n) * (1 / math.sqrt(2 * math.pi))
         g = dy.float() * (0.5 * (1 + torch.erf(n * math.sqrt(0.5))) + n * density)
-        return (scale * (g - g.mean(1, keepdim=True) - n * (g * n).mean(1, keepdim=True))).to(x.dtype)
+        gradient: Tensor = scale * (g - g.mean(1, keepdim=True) - n * (g * n).mean(1, keepdim=True))
+        return gradient.to(x.dtype)
 
 
 class NormalisedGELU(nn.Module):
@@ -49,7 +50,7 @@ class NormalisedGELU(nn.Module):
         """(B, C, H, W) -> the same."""
         B, C, H, W = x.shape
         pixels = x.permute(0, 2, 3, 1).reshape(B, H * W, C)
-        out: Tensor = _NormalisedGELU.apply(pixels)
+        out: Tensor = _NormalisedGELU.apply(pixels)  # type: ignore[no-untyped-call]
         return out.view(B, H, W, C).permute(0, 3, 1, 2)
 
 
@@ -76,9 +77,7 @@ class CoordinateChannels(nn.Module):
 
     def forward(self, picture: Tensor) -> Tensor:
         """(B, 1, H, W) -> (B, 3, H, W): picture, x, y."""
-        return torch.cat(
-            [picture, self.coordinates.to(picture.dtype).expand(len(picture), -1, -1, -1)], dim=1
-        )
+        return torch.cat([picture, self.coordinates.to(picture.dtype).expand(len(picture), -1, -1, -1)], dim=1)
 
 
 def sinusoidal_positions(tokens: int, width: int) -> Tensor:

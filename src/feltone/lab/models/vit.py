@@ -75,9 +75,7 @@ class Attention(nn.Module):
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """(B, N, D) -> the same, and the class token's attention (B, h, T)."""
         B, N, _ = tokens.shape
-        q, k, v = (
-            self.to_qkv(self.norm(tokens)).view(B, N, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        )  # B h N d
+        q, k, v = self.to_qkv(self.norm(tokens)).view(B, N, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # B h N d
         weights = ((q @ k.transpose(-1, -2)) * self.scale).softmax(-1)  # B h N N
         mixed = (weights.to(v.dtype) @ v).transpose(1, 2).reshape(B, N, -1)
         # Detached: attention is looked at, never learned from, and an unused gradient would still be computed.
@@ -111,9 +109,7 @@ class PatchViT(nn.Module):
         self.config = config
         rows, columns = config.patches
         self.stem = ConvolutionalStem() if config.stem else nn.Identity()
-        self.coordinates = (
-            CoordinateChannels(config.image) if config.position == "coordinates" else nn.Identity()
-        )
+        self.coordinates = CoordinateChannels(config.image) if config.position == "coordinates" else nn.Identity()
         channels = 3 if config.position == "coordinates" else 1
         patch_values = channels * config.patch[0] * config.patch[1]
         self.embed = nn.Sequential(
@@ -122,9 +118,7 @@ class PatchViT(nn.Module):
             nn.LayerNorm(config.token_width),
         )
         positions = sinusoidal_positions(rows * columns, config.token_width)
-        self.register_buffer(
-            "positions", positions if config.position == "sinusoidal" else None, persistent=False
-        )
+        self.register_buffer("positions", positions if config.position == "sinusoidal" else None, persistent=False)
         self.class_token = nn.Parameter(0.02 * torch.randn(1, 1, config.token_width))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.token_width)

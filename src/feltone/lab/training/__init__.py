@@ -1,0 +1,1 @@
+"""The three stages, the one loop, and the folder a run lives in."""

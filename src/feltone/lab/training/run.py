@@ -18,7 +18,6 @@ from lightning_fabric import Fabric
 
 from feltone.errors import ConfigError
 from feltone.files import write_atomically, write_json
-from feltone.labels import LabelSet
 from feltone.lab import dataset
 from feltone.lab.corpora.clip import manifest_digest
 from feltone.lab.models import PatchViT, build, variant
@@ -26,6 +25,7 @@ from feltone.lab.protocols import Fold
 from feltone.lab.recipes import Recipe
 from feltone.lab.training.loop import Tick, TrainingData, features_of, fit
 from feltone.lab.training.stages import Stage
+from feltone.labels import LabelSet
 
 
 @dataclass(frozen=True)

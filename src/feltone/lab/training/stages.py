@@ -26,9 +26,7 @@ class Stage:
     def __post_init__(self) -> None:
         unknown = set(self.losses) - set(LOSSES)
         if unknown or not self.losses:
-            raise ConfigError(
-                f"stage '{self.name}': losses {sorted(unknown)} unknown; known: {', '.join(LOSSES)}"
-            )
+            raise ConfigError(f"stage '{self.name}': losses {sorted(unknown)} unknown; known: {', '.join(LOSSES)}")
         if "feature_l1" in self.losses and self.teacher is None:
             raise ConfigError(f"stage '{self.name}': feature_l1 needs a teacher stage")
         if min(self.epochs, self.batch, self.halve_every) < 1:
@@ -48,16 +46,15 @@ def three_stages(
     teacher: str, student: str, epochs: int = 50, halve_every: int = 10, alpha: float = 10.0
 ) -> tuple[Stage, ...]:
     """Teacher by cross-entropy; student matches the teacher's feature; student by cross-entropy + alpha x matching."""
-    schedule = {"epochs": epochs, "halve_every": halve_every}
-    return (
-        Stage("teacher", teacher, {"cross_entropy": 1.0}, **schedule),
-        Stage("matching", student, {"feature_l1": 1.0}, teacher="teacher", **schedule),
+        return (
+        Stage("teacher", teacher, {"cross_entropy": 1.0}, epochs=epochs, halve_every=halve_every),
+        Stage("matching", student, {"feature_l1": 1.0}, teacher="teacher", epochs=epochs, halve_every=halve_every),
         Stage(
             "student",
             student,
             {"cross_entropy": 1.0, "feature_l1": alpha},
             teacher="teacher",
             start="matching",
-            **schedule,
+            epochs=epochs, halve_every=halve_every,
         ),
     )
