@@ -2,21 +2,21 @@
 
 wav, flac, ogg, opus and mp3 go through soundfile; every other container (m4a, webm, video) through PyAV, an extra.
 The content decides, not the file's name. Whole files and long recordings take the same road: `stream` yields
-chunks of bounded size, and `load` joins them.
+chunks of bounded size, and `load` joins them. What happens to awkward input:
 
-What happens to awkward input:
-
-    stereo, 8-96 kHz, 24 bit, float    mixed, resampled, scaled: a normal result
-    silence                            zeros (recognition says "silent", it does not guess)
-    wrong extension                    read by content
-    empty, truncated, NaN or inf, no audio inside, a folder, missing, unreadable
+    stereo, 8-96 kHz, 24 bit, float    mixed, resampled, scaled: a normal result; silence gives zeros
+    wav of unknown length (a pipe's)   read to its end
+    truncated ogg, opus, mp3, webm     what is there; an `AudioError` where not one sample is
+    other truncated files, empty, NaN or inf, damaged, no audio inside, a folder, missing, unreadable
                                        one `AudioError` naming the file and the fault
 """
 
 import io
+import math
+import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,15 +26,18 @@ from numpy.typing import NDArray
 from feltone.errors import AudioError, MissingExtraError
 from feltone.features import Waveform
 
-Source = str | Path | bytes | IO[bytes]
-"""A path, the bytes of an encoded file, or a seekable binary file."""
+Source = str | Path | bytes | IO[bytes]  # a path, the bytes of an encoded file, or a binary file
 
 _SUFFIXES = ".wav .flac .ogg .oga .opus .mp3 .aiff .aif .au .m4a .mp4 .aac .webm .mkv .mov .wma .amr .3gp"
 SUFFIXES = frozenset(_SUFFIXES.split())
 """Names by which a folder's recordings are found; a file named directly is read whatever its name."""
 
-CHUNK_SECONDS = 10.0  # of decoded audio held at a time
-STREAMED_WAV_BYTES = 0x7FFF_0000  # a promise this large is a recorder's "unknown length", not a truncation
+CHUNK_SECONDS = 1  # of decoded audio held at a time
+RATES_HZ = (1_000, 768_000)  # a header outside this range is damaged, and would turn a second into gigabytes
+LOUDEST = 1e12  # above 32-bit integers stored as float; beyond it spectra overflow
+SLACK_SECONDS = 0.1  # by which an m4a may fall short of its header: encoders pad, editors round
+
+Block = tuple[NDArray[np.float32], int]  # samples x channels, and their rate in Hz
 
 
 def load(source: Source, sample_rate: int = 16_000, *, start: float = 0.0, end: float | None = None) -> Waveform:
@@ -43,54 +46,59 @@ def load(source: Source, sample_rate: int = 16_000, *, start: float = 0.0, end: 
     Args:
         source: path, bytes or binary file.
         sample_rate: of the result, in Hz; band-limited resampling where it differs from the recording's.
-        start, end: seconds to keep; `end=None` keeps the rest.
+        start, end: seconds to keep; decoding stops with the chunk that holds `end`, and `None` keeps the rest.
 
     Raises:
         AudioError: naming the file and the fault; see the table at the head of this module.
         MissingExtraError: the container needs `feltone[media]`.
     """
-    if start < 0 or (end is not None and end <= start):
-        raise AudioError(f"{name_of(source)}: segment {start}-{end} s is empty; end must come after start >= 0")
-    first = round(start * sample_rate)
-    last = None if end is None else round(end * sample_rate)
+    until = math.inf if end is None else end
+    if not 0 <= start < until:
+        raise _refusal(source, f"segment {start}-{end} s is empty; end must come after start >= 0")
+    first, last = round(start * sample_rate), None if until == math.inf else round(until * sample_rate)
     kept, seen = [], 0
     for chunk in stream(source, sample_rate):
-        kept.append(chunk[max(0, first - seen) : None if last is None else max(0, last - seen)])
+        wanted = chunk[max(0, first - seen) : None if last is None else max(0, last - seen)]
+        if len(wanted):  # an empty slice would keep its whole chunk in memory
+            kept.append(wanted)
         seen += len(chunk)
         if last is not None and seen >= last:
             break
-    waveform = np.concatenate(kept)
-    if not len(waveform):
-        raise AudioError(
-            f"{name_of(source)}: segment starts at {start} s but the recording ends at {seen / sample_rate:.2f} s"
-        )
-    return waveform
+    if not kept:
+        raise _refusal(source, f"no samples between {start} and {end} s of {seen / sample_rate:.2f} s read")
+    return np.concatenate(kept)
 
 
 def stream(source: Source, sample_rate: int = 16_000) -> Iterator[Waveform]:
-    """The same samples as `load`, in chunks of about ten seconds, so that memory does not grow with length."""
+    """The same samples as `load`, in chunks of about a second, so that memory does not grow with length."""
     import soxr
 
-    resampler, rate, samples = None, 0, 0
+    resampler, samples = None, 0
     for block, rate in _decoded(source):
+        if not RATES_HZ[0] <= rate <= RATES_HZ[1]:
+            raise _refusal(source, f"its header is damaged: {rate} samples a second")
         mono = _checked_mono(block, source, samples, rate)
         samples += len(mono)
-        if rate == sample_rate:
-            yield mono
-            continue
-        resampler = resampler or soxr.ResampleStream(rate, sample_rate, 1, dtype="float32")
-        yield resampler.resample_chunk(mono)
+        if rate != sample_rate:
+            resampler = resampler or soxr.ResampleStream(rate, sample_rate, 1, dtype="float32")
+            mono = resampler.resample_chunk(mono)
+        yield mono
     if not samples:
-        raise AudioError(f"{name_of(source)}: holds no samples (zero length)")
+        raise _refusal(source, "holds no samples (zero length)")
     if resampler:
         yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 def find(folder: Path) -> list[Path]:
-    """Recordings below a folder, by suffix, sorted; raises `AudioError` when there is none."""
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    """Recordings below a folder, by suffix, sorted; raises `AudioError` when there is none or a folder is closed."""
+
+    def refuse(fault: OSError) -> None:
+        raise _refusal(fault.filename, f"cannot be searched ({fault.strerror})")
+
+    found = [Path(place, name) for place, _, names in os.walk(folder, onerror=refuse) for name in names]
+    found = sorted(path for path in found if path.suffix.lower() in SUFFIXES)
     if not found:
-        raise AudioError(f"{folder}: no recordings below this folder (looked for {', '.join(sorted(SUFFIXES))})")
+        raise _refusal(folder, f"no recordings below this folder (looked for {', '.join(sorted(SUFFIXES))})")
     return found
 
 
@@ -98,102 +106,126 @@ def name_of(source: Source) -> str:
     """How messages call a source."""
     if isinstance(source, str | Path):
         return str(source)
-    return "audio bytes" if isinstance(source, bytes) else str(getattr(source, "name", "audio stream"))
+    return "audio bytes" if isinstance(source, bytes) else str(getattr(source, "name", None) or "audio stream")
+
+
+def _refusal(source: Source, fault: str) -> AudioError:
+    return AudioError(f"{name_of(source)}: {fault}")
 
 
 def _checked_mono(block: NDArray[np.float32], source: Source, before: int, rate: int) -> Waveform:
-    mono = block.mean(axis=1, dtype=np.float32) if block.shape[1] > 1 else block[:, 0]
-    # A sum is finite only if all its terms are: one pass instead of a mask.
-    if len(mono) and not np.isfinite(mono.sum(dtype=np.float64)):
-        at = (before + int(np.argmin(np.isfinite(mono)))) / rate
-        raise AudioError(f"{name_of(source)}: holds NaN or infinite samples (first at {at:.2f} s); export it again")
-    return np.ascontiguousarray(mono)
+    if not np.abs(block).max(initial=0) <= LOUDEST:  # so written, NaN fails as well
+        at = (before + int(np.argmin((np.abs(block) <= LOUDEST).all(axis=1)))) / rate
+        raise _refusal(source, f"holds NaN or infinite samples (first at {at:.2f} s); export it again")
+    return block.mean(axis=1, dtype=np.float32) if block.shape[1] > 1 else np.ascontiguousarray(block[:, 0])
+
+
+class _Content:
+    """A source as decoders see it: nameless, so that content decides; never raising, for callbacks lose exceptions."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.tell = file, file.tell
+        self.fault: OSError | None = None
+
+    def read(self, size: int) -> bytes:
+        try:
+            return self._file.read(size)
+        except OSError as fault:
+            self.fault = fault
+            return b""  # the end
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        with suppress(OSError, ValueError):  # libmpg123 seeks to before the beginning: stay in place, as in C
+            self._file.seek(offset, whence)
+        return self.tell()
 
 
 @contextmanager
-def _opened(source: Source) -> Iterator[IO[bytes]]:
-    if isinstance(source, bytes):
-        yield io.BytesIO(source)
-        return
-    if not isinstance(source, str | Path):
-        yield source
-        return
-    try:
-        handle = Path(source).open("rb")
-    except IsADirectoryError:
-        raise AudioError(f"{source}: is a folder; name a recording in it") from None
-    except FileNotFoundError:
-        raise AudioError(f"{source}: no such file") from None
-    except OSError as fault:
-        raise AudioError(f"{source}: cannot be read ({fault.strerror})") from None
-    with handle:
-        yield handle
+def _opened(source: Source) -> Iterator[_Content]:
+    with ExitStack() as closing:
+        try:
+            file = io.BytesIO(source) if isinstance(source, bytes) else source
+            if isinstance(file, str | Path):
+                file = closing.enter_context(Path(file).open("rb"))
+            if isinstance(file, io.TextIOBase):
+                raise ValueError("opened as text; open it with mode 'rb'")
+            content = _Content(file if file.seekable() else io.BytesIO(file.read()))
+        except (OSError, ValueError) as fault:
+            plainly = {IsADirectoryError: "is a folder; name a recording in it", FileNotFoundError: "no such file"}
+            reason = f"cannot be read ({getattr(fault, 'strerror', None) or fault})"
+            raise _refusal(source, plainly.get(type(fault), reason)) from None
+        try:
+            yield content
+        finally:
+            if content.fault:
+                raise _refusal(source, f"reading stopped midway ({content.fault.strerror or content.fault})") from None
 
 
-def _decoded(source: Source) -> Iterator[tuple[NDArray[np.float32], int]]:
-    """Blocks of shape (samples, channels) with their sampling rate."""
+def _decoded(source: Source) -> Iterator[Block]:
     import soundfile
 
-    with _opened(source) as handle:
-        if not handle.read(1):
-            raise AudioError(f"{name_of(source)}: is empty (0 bytes)")
-        handle.seek(0)
+    with _opened(source) as content:
+        if not content.read(1):
+            raise _refusal(source, "is empty (0 bytes)")
+        content.seek(0)
         try:
-            sound = soundfile.SoundFile(handle)
-        except soundfile.LibsndfileError:
-            handle.seek(0)
-            yield from _decoded_by_av(handle, source)
+            sound = soundfile.SoundFile(content)
+        except soundfile.LibsndfileError as fault:
+            if fault.code == 3:  # SF_ERR_MALFORMED_FILE: a format of its own, so that no other decoder does better
+                raise _refusal(source, "damaged or truncated before its first sample") from None
+            content.seek(0)
+            yield from _decoded_by_av(content, source, fault.error_string)
             return
         with sound:
-            _refuse_truncated_wav(sound, source)
             yield from _blocks(sound, source)
+            # An mp3's length is its header's word or a guess from its first frames, and libsndfile stops there.
+            if sound.format == "MP3" and re.match(rb"\xff[\xe0-\xff]|ID3", content.read(3)):
+                raise _refusal(source, "goes on where its mp3 header says it ends; convert it to flac")
 
 
-def _blocks(sound: Any, source: Source) -> Iterator[tuple[NDArray[np.float32], int]]:
+def _blocks(sound: Any, source: Source) -> Iterator[Block]:
     import soundfile
 
-    size, read = round(CHUNK_SECONDS * sound.samplerate), 0
-    while True:
-        try:
-            block = sound.read(size, dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError as fault:
-            reached = f"{read / sound.samplerate:.1f} s"
-            raise AudioError(
-                f"{name_of(source)}: damaged or truncated at about {reached} ({fault.error_string})"
-            ) from None
-        if not len(block):
-            break
-        read += len(block)
-        yield block, sound.samplerate
-    # Lossless containers say how long they are; formats without a fixed length say so approximately or not at all.
-    if sound.format in ("WAV", "FLAC", "AIFF", "AU") and read < sound.frames < STREAMED_WAV_BYTES:
-        promised = sound.frames / sound.samplerate
-        raise AudioError(
-            f"{name_of(source)}: truncated: {promised:.2f} s promised, {read / sound.samplerate:.2f} s found"
-        )
+    # libsndfile quietly shortens what ends before its header says, and notes it in its log. Recorders that write
+    # to a pipe promise about 2 or 4 GiB, or nothing, and mean "unknown".
+    note = re.search(r"(data|SSND|Data Size|riff) +: .*should be.*|.*frame count .* does not match.*", sound.extra_info)
+    found, promised = sorted(map(int, re.findall(r"\b\d+", note[0]))) if note else (0, 0)
+    if found and not any(abs(promised - unknown) <= 1 << 16 for unknown in (1 << 31, 1 << 32)):
+        raise _refusal(source, f"truncated: its header promises {promised} bytes of sound, {found} are there")
+    sound.seekable = lambda: False  # or else it seeks after each read, and fails at the end of a FLAC without a length
+    size, read = CHUNK_SECONDS * min(sound.samplerate, RATES_HZ[1]), 0
+    try:
+        while len(block := sound.read(size, dtype="float32", always_2d=True)):
+            read += len(block)
+            yield block, sound.samplerate
+    except soundfile.LibsndfileError as fault:
+        reached = read // sound.samplerate
+        raise _refusal(source, f"damaged or truncated after {reached} s ({fault.error_string})") from None
+    if sound.format == "FLAC" and read < sound.frames < np.iinfo(np.int64).max:
+        raise _refusal(source, f"truncated: its header promises {sound.frames} samples, {read} are there")
 
 
-def _refuse_truncated_wav(sound: Any, source: Source) -> None:
-    """libsndfile quietly shortens a WAV whose data chunk is cut off, and notes it in its log."""
-    note = re.search(r"data\s*: (\d+) \(should be (\d+)\)", sound.extra_info)
-    if note and 0 < int(note[2]) < int(note[1]) < STREAMED_WAV_BYTES:
-        raise AudioError(f"{name_of(source)}: truncated: {note[1]} bytes of sound promised, {note[2]} found")
-
-
-def _decoded_by_av(handle: IO[bytes], source: Source) -> Iterator[tuple[NDArray[np.float32], int]]:
+def _decoded_by_av(content: _Content, source: Source, refusal: str) -> Iterator[Block]:
     try:
         import av
     except ImportError:
-        purpose = f"{name_of(source)}: not wav, flac, ogg, opus or mp3; reading other containers (m4a, webm, video)"
-        raise MissingExtraError(purpose, "media") from None
+        raise MissingExtraError(f"{name_of(source)}: {refusal} Reading m4a, webm or video", "media") from None
     try:
-        with av.open(handle) as container:
+        # No protocols: a playlist that somebody sends must not make FFmpeg open further files or addresses.
+        with av.open(content, options={"protocol_whitelist": "none"}, metadata_errors="replace") as container:
             if not container.streams.audio:
-                raise AudioError(f"{name_of(source)}: has no audio track")
-            rate = container.streams.audio[0].rate
-            to_float = av.AudioResampler(format="fltp")
-            for frame in container.decode(audio=0):
-                for converted in to_float.resample(frame):
-                    yield converted.to_ndarray().T, rate
+                raise _refusal(source, "has no audio track")
+            track, reached, rate = container.streams.audio[0], 0.0, 0
+            for frame in container.decode(track):
+                rate = rate or frame.sample_rate
+                if frame.sample_rate != rate:
+                    raise _refusal(source, f"changes its sampling rate at {reached:.2f} s; convert it to flac")
+                # One converter per frame: a broadcast may change its channels midway, which a lasting one refuses.
+                for planes in av.AudioResampler(format="fltp").resample(frame):
+                    yield planes.to_ndarray().T, rate
+                reached = (frame.time or 0.0) + frame.samples / rate
+            promised = float((track.duration or 0) * track.time_base) if "mov" in container.format.name else 0.0
+            if reached < promised - SLACK_SECONDS:
+                raise _refusal(source, f"truncated: its header promises {promised:.2f} s, {reached:.2f} s are there")
     except av.FFmpegError as fault:
-        raise AudioError(f"{name_of(source)}: not a recording, or damaged ({fault.strerror})") from None
+        raise _refusal(source, f"not a recording, or damaged ({fault.strerror})") from None

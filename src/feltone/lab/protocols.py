@@ -4,10 +4,14 @@
 copies are in training (SPEC §6 shows it from their confusion matrices). It exists to reproduce those tables. The
 others are for everything else: `clean`, `speaker`, `sentence`, `speaker-sentence`, `emobox`, `cross`.
 
-Every protocol is a function `(clips, seed, folds, ...) -> [Fold]`, deterministic in the seed and in the clips' names.
+Every protocol is a function `(clips, seed, folds, ...) -> [Fold]`, deterministic in the seed and in the clips' names,
+whatever order the clips come in.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,7 +53,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Leakage:
-    """Share of test samples whose recording, speaker or sentence is also in training; None where the corpus is silent."""
+    """Share of test samples whose recording, speaker or sentence is also in training; None where it is not known."""
 
     same_recording: float
     same_speaker: float | None
@@ -59,51 +63,53 @@ class Leakage:
 def audit(fold: Fold) -> Leakage:
     """What a fold lets through from training to test, from the clips themselves."""
 
-    def share(of: Callable[[Clip], str | None]) -> float | None:
-        seen = {of(sample.clip) for sample in fold.train} - {None}
-        tested = [of(sample.clip) for sample in fold.test]
+    def share(what: str) -> float | None:
+        seen = {_identity(sample.clip, what) for sample in fold.train}
+        tested = [_identity(sample.clip, what) for sample in fold.test]
         if None in tested:
             return None
-        return sum(value in seen for value in tested) / len(tested)
+        return sum(value in seen for value in tested) / max(1, len(tested))
 
-    recording = share(lambda clip: clip.key)
-    assert recording is not None  # every clip has a key
-    return Leakage(recording, share(lambda clip: clip.speaker), share(lambda clip: clip.sentence))
+    recording = share("name")
+    assert recording is not None  # every clip has a name
+    return Leakage(recording, share("speaker"), share("sentence"))
 
 
 def paper(clips: Sequence[Clip], seed: int) -> list[Fold]:
     """Augment fourfold, then split 80:20 stratified by label. Leaks; see the head of this module."""
-    samples = [Sample(clip, copy) for clip in clips for copy in COPIES]
+    samples = [Sample(clip, copy) for clip in _in_order(clips) for copy in COPIES]
     train, test = _stratified([sample.clip.label for sample in samples], seed)
     return [Fold("paper", 1, tuple(samples[i] for i in train), tuple(samples[i] for i in test))]
 
 
 def clean(clips: Sequence[Clip], seed: int) -> list[Fold]:
     """Split 80:20 stratified by label, then augment the training part."""
-    train, test = _stratified([clip.label for clip in clips], seed)
-    return [_fold("clean", 1, [clips[i] for i in train], [clips[i] for i in test])]
+    ordered = _in_order(clips)
+    train, test = _stratified([clip.label for clip in ordered], seed)
+    return [_fold("clean", 1, [ordered[i] for i in train], [ordered[i] for i in test])]
 
 
 def speaker(clips: Sequence[Clip], seed: int, folds: int | None = None) -> list[Fold]:
     """Nobody is on both sides: leave one speaker out up to ten speakers, else five groups of speakers."""
-    return _grouped("speaker", clips, _known(clips, "speaker"), seed, folds)
+    return _grouped("speaker", _in_order(clips), seed, folds)
 
 
 def sentence(clips: Sequence[Clip], seed: int, folds: int | None = None) -> list[Fold]:
     """No sentence is on both sides; speakers are."""
-    return _grouped("sentence", clips, _known(clips, "sentence"), seed, folds)
+    return _grouped("sentence", _in_order(clips), seed, folds)
 
 
 def speaker_sentence(clips: Sequence[Clip], seed: int, folds: int | None = None) -> list[Fold]:
-    """Neither speaker nor sentence is on both sides: clips that share one of the two with the test part are left out."""
-    speakers, sentences = _known(clips, "speaker"), _known(clips, "sentence")
-    count = folds or min(5, len(set(speakers)), len(set(sentences)))
+    """Neither speaker nor sentence is on both sides; clips that share one of the two with the test are left out."""
+    ordered = _in_order(clips)
+    speakers, sentences = _known(ordered, "speaker"), _known(ordered, "sentence")
+    count = min(5, len(set(speakers)), len(set(sentences))) if folds is None else folds
     speaker_group, sentence_group = _groups(speakers, count, seed), _groups(sentences, count, seed + 1)
     made = []
     for k in range(count):
-        pairs = [(clip, speaker_group[clip.speaker] == k, sentence_group[clip.sentence] == k) for clip in clips]
-        test = [clip for clip, same_speaker, same_sentence in pairs if same_speaker and same_sentence]
-        train = [clip for clip, same_speaker, same_sentence in pairs if not same_speaker and not same_sentence]
+        here = [(speaker_group[s] == k, sentence_group[t] == k) for s, t in zip(speakers, sentences, strict=True)]
+        test = [clip for clip, of_test in zip(ordered, here, strict=True) if all(of_test)]
+        train = [clip for clip, of_test in zip(ordered, here, strict=True) if not any(of_test)]
         made.append(_fold("speaker-sentence", k + 1, train, test))
     return made
 
@@ -113,23 +119,28 @@ def cross(train: Sequence[Clip], test: Sequence[Clip]) -> list[Fold]:
     shared = {clip.label for clip in train} & {clip.label for clip in test}
     if len(shared) < 2:
         raise ProtocolError(
-            f"cross: the corpora share {len(shared)} classes ({', '.join(shared)}); at least two are needed"
+            f"cross: the corpora share {len(shared)} classes ({', '.join(shared) or 'none'}); at least two are needed"
         )
-    return [_fold("cross", 1, *([clip for clip in part if clip.label in shared] for part in (train, test)))]
+    return [_fold("cross", 1, *([clip for clip in _in_order(part) if clip.label in shared] for part in (train, test)))]
 
 
 def emobox(clips: Sequence[Clip], published: Path) -> list[Fold]:
     """The folds EmoBox published, read from a folder of `<corpus>.csv` or a clone of EmoBox (`published_folds.py`)."""
-    corpus = clips[0].corpus
-    by_name = {clip.name: clip for clip in clips}
+    ordered = _in_order(clips)
+    corpus = ordered[0].corpus
+    if corpus != ordered[-1].corpus:
+        raise ProtocolError(f"emobox: its folds are of one corpus, not of {corpus} and {ordered[-1].corpus} together")
+    by_name = {clip.name: clip for clip in ordered}
     folds = []
     for index, parts in sorted(published_folds.read(published, corpus).items()):
         absent = sorted((set(parts.train) | set(parts.test)) - set(by_name))
         if absent:
             raise ProtocolError(
-                f"emobox: {len(absent)} clips of fold {index} are not among the recordings: {', '.join(absent[:5])}"
+                f"emobox: {len(absent)} clips of fold {index} are not among the recordings, for example "
+                f"{', '.join(absent[:3])}; complete the corpus"
             )
-        folds.append(_fold("emobox", index, [by_name[n] for n in parts.train], [by_name[n] for n in parts.test]))
+        train, test = ([by_name[name] for name in sorted(part)] for part in (parts.train, parts.test))
+        folds.append(_fold("emobox", index, train, test))
     return folds
 
 
@@ -176,57 +187,79 @@ def split(
                 "emobox: say where the published folds are (--folds-from, or folds/ below FELTONE_DATA)"
             )
         return emobox(clips, published)
-    raise ProtocolError(f"protocol '{protocol}' is not known here; known: {', '.join(PROTOCOLS)}")
+    if protocol == "cross":
+        raise ProtocolError("cross: needs two lists of clips, to train on and to test on; name both corpora")
+    raise ProtocolError(f"protocol '{protocol}' is not known; known: {', '.join(PROTOCOLS)}")
 
 
 def everything(clips: Sequence[Clip]) -> Fold:
     """All clips in training and none in test: for a model that is shipped, judged by the same recipe elsewhere."""
-    return _fold("all", 1, clips, [])
+    return Fold("all", 1, _augmented(_in_order(clips)), ())
+
+
+def _in_order(clips: Sequence[Clip]) -> list[Clip]:
+    """Clips sorted by key, so that no protocol depends on how a disk lists its files."""
+    if not clips:
+        raise ProtocolError("there are no clips to divide; name a corpus with recordings")
+    return sorted(clips, key=lambda clip: clip.key)
+
+
+def _augmented(clips: Sequence[Clip]) -> tuple[Sample, ...]:
+    return tuple(Sample(clip, copy) for clip in clips for copy in COPIES)
 
 
 def _fold(protocol: str, index: int, train: Sequence[Clip], test: Sequence[Clip]) -> Fold:
     missing = {clip.label for clip in test} - {clip.label for clip in train}
-    if not train or missing:
-        raise ProtocolError(
-            f"{protocol}: fold {index} has no training clips of {', '.join(sorted(missing)) or 'any label'}"
-        )
-    augmented = tuple(Sample(clip, copy) for clip in train for copy in COPIES)
-    return Fold(protocol, index, augmented, tuple(Sample(clip) for clip in test))
+    if missing or not train or not test:
+        lacking = f"training clips of {', '.join(sorted(missing))}" if missing else "clips on one of its sides"
+        raise ProtocolError(f"{protocol}: fold {index} has no {lacking}; ask for another number of folds")
+    return Fold(protocol, index, _augmented(train), tuple(Sample(clip) for clip in test))
 
 
 def _stratified(labels: Sequence[str], seed: int) -> tuple[Sequence[int], Sequence[int]]:
-    rarest = min(labels, key=labels.count)
-    if labels.count(rarest) < 2:
+    counts = Counter(labels)
+    rarest = min(counts, key=lambda label: counts[label])
+    if counts[rarest] < 2:
         raise ProtocolError(f"label '{rarest}' has one clip; a stratified split needs at least two of each label")
+    if math.ceil(TEST_SHARE * len(labels)) < len(counts):
+        raise ProtocolError(
+            f"{len(labels)} clips are too few to test {len(counts)} labels on a fifth of them; add recordings"
+        )
     splitter = StratifiedShuffleSplit(n_splits=1, test_size=TEST_SHARE, random_state=seed)
     train, test = next(splitter.split(np.zeros(len(labels)), labels))
     return sorted(train.tolist()), sorted(test.tolist())
 
 
+def _identity(clip: Clip, what: str) -> str | None:
+    """Of a clip's recording, speaker or sentence, across corpora: speaker 03 of one is not speaker 03 of another."""
+    value = getattr(clip, what)
+    return None if value is None else f"{clip.corpus}/{value}"
+
+
 def _known(clips: Sequence[Clip], what: str) -> list[str]:
-    values = [getattr(clip, what) for clip in clips]
-    if None in values:
+    unknown = [clip.name for clip in clips if getattr(clip, what) is None]
+    if unknown:
         raise ProtocolError(
-            f"{what}: the {what} of {values.count(None)} clips is not known, for example {clips[values.index(None)].name}"
+            f"{what}: the {what} of {len(unknown)} clips is not known, for example of {unknown[0]}; "
+            f"choose a protocol that does not need it"
         )
+    values = [f"{_identity(clip, what)}" for clip in clips]
     if len(set(values)) < 2:
         raise ProtocolError(f"{what}: all clips have the same {what}; at least two are needed")
     return values
 
 
-def _grouped(protocol: str, clips: Sequence[Clip], groups: list[str], seed: int, folds: int | None) -> list[Fold]:
+def _grouped(protocol: str, clips: Sequence[Clip], seed: int, folds: int | None) -> list[Fold]:
+    groups = _known(clips, protocol)
     names = sorted(set(groups))
-    count = folds or (len(names) if len(names) <= LEAVE_ONE_OUT_UP_TO else 5)
+    default = len(names) if len(names) <= LEAVE_ONE_OUT_UP_TO else 5
+    count = default if folds is None else folds
     if not 2 <= count <= len(names):
         raise ProtocolError(f"{protocol}: {count} folds of {len(names)} {protocol}s; ask for 2 to {len(names)}")
     if count == len(names):
         assigned = {name: k for k, name in enumerate(names)}
     else:
-        assigned = {}
-        splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-        labels = [clip.label for clip in clips]
-        for k, (_, test) in enumerate(splitter.split(np.zeros(len(clips)), labels, groups)):
-            assigned.update({groups[i]: k for i in test})
+        assigned = _stratified_groups([clip.label for clip in clips], groups, count, seed)
     return [
         _fold(
             protocol,
@@ -238,7 +271,20 @@ def _grouped(protocol: str, clips: Sequence[Clip], groups: list[str], seed: int,
     ]
 
 
-def _groups(names: Sequence[str], count: int, seed: int) -> dict[str | None, int]:
+def _stratified_groups(labels: Sequence[str], groups: Sequence[str], count: int, seed: int) -> dict[str, int]:
+    """Group -> fold, such that the labels are about as frequent in every fold."""
+    if max(Counter(labels).values()) < count:
+        raise ProtocolError(f"no label has a clip for each of {count} folds; ask for fewer")
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    assigned = {}
+    with warnings.catch_warnings():  # that a label is rarer than the folds are many; `_fold` refuses where it matters
+        warnings.simplefilter("ignore", UserWarning)
+        for k, (_, test) in enumerate(splitter.split(np.zeros(len(labels)), labels, groups)):
+            assigned.update({groups[i]: k for i in test})
+    return assigned
+
+
+def _groups(names: Sequence[str], count: int, seed: int) -> dict[str, int]:
     """Names dealt into `count` groups of nearly equal size, in an order drawn from the seed."""
     distinct = sorted(set(names))
     if not 2 <= count <= len(distinct):

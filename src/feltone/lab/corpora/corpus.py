@@ -5,7 +5,7 @@ to a `Clip`. Everything that looks at recordings (`read`, and `verify.py`) works
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +14,17 @@ from feltone.errors import AudioError, CorpusError
 from feltone.lab.corpora.clip import Clip
 
 
+def as_published(paths: Iterable[Path]) -> str:  # noqa: ARG001
+    """What most corpora say of their recordings: nothing was done to them but, at most, lossless conversion."""
+    return "original"
+
+
 @dataclass(frozen=True)
 class Corpus:
     """A known corpus.
 
-    `parse` gives the clip of a recording, or None where the name does not follow the corpus' scheme. `expected_names`
+    `parse` gives the clip of a recording, or None where the name does not follow the corpus' scheme; a code that
+    stands for no emotion becomes the clip's label as it is, and `read` and `verify` name the clip. `expected_names`
     are the clips of the published corpus, or None where a rule cannot tell them.
     """
 
@@ -33,8 +39,9 @@ class Corpus:
     parse: Callable[[Path], Clip | None]
     expected_names: Callable[[], frozenset[str]] | None = None
     shippable: bool = False  # may weights trained on it be shipped
-    audio: str = "original"  # or what was done to the recordings at hand
     sentences: int | None = None  # size of the fixed set of sentences, where there is one
+    audio_of: Callable[[Iterable[Path]], str] = as_published  # "original", or what was done to these recordings
+    emobox: str | None = None  # the corpus' folder in EmoBox, where it is not `name`
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -47,14 +54,20 @@ class Corpus:
         return sum(self.expected.values())
 
 
-def recordings(corpus: Corpus, root: Path) -> list[Path]:
-    """Audio files of a corpus: below `root/<name>` if that exists, else below `root`."""
+def folder_of(corpus: Corpus, root: Path) -> Path:
+    """`root/<name>` if that exists, else `root`; raises `CorpusError` where neither does."""
     inside = root / corpus.name
     folder = inside if inside.is_dir() else root
     if not folder.is_dir():
         raise CorpusError(f"{root}: no such folder; {corpus.title} is obtained so: {corpus.obtain}")
+    return folder
+
+
+def recordings(corpus: Corpus, root: Path) -> list[Path]:
+    """Audio files below a corpus' folder, sorted; hidden ones (`._a.wav` of unpacked archives) are not recordings."""
+    folder = folder_of(corpus, root)
     try:
-        return audio.find(folder)
+        return [path for path in audio.find(folder) if not path.name.startswith(".")]
     except AudioError:
         raise CorpusError(f"{folder}: no recordings of {corpus.title}; it is obtained so: {corpus.obtain}") from None
 
@@ -62,17 +75,37 @@ def recordings(corpus: Corpus, root: Path) -> list[Path]:
 def read(corpus: Corpus, root: Path) -> list[Clip]:
     """All clips of a corpus below a folder, sorted by name.
 
+    Recordings whose names do not follow the corpus' scheme are passed over (`verify` names them).
+
     Raises:
-        CorpusError: no recordings, none that follows the corpus' naming, or one name twice (`a.wav` beside `a.flac`).
+        CorpusError: no recordings, none that follows the corpus' naming, a label the corpus does not have, or one
+            name twice (`a.wav` beside `a.flac`).
     """
     paths = recordings(corpus, root)
     clips = [clip for clip in map(corpus.parse, paths) if clip is not None]
     if not clips:
         raise CorpusError(
-            f"{root}: none of {len(paths)} recordings is named like {corpus.title} (first: {paths[0].name})"
+            f"{root}: none of {len(paths)} recordings is named like {corpus.title}; it is obtained so: {corpus.obtain}"
         )
+    refuse_unknown_labels(corpus, clips)
     refuse_repeated(clips)
     return sorted(clips, key=lambda clip: clip.name)
+
+
+def unknown_labels(corpus: Corpus, clips: Iterable[Clip]) -> list[Clip]:
+    """Clips whose label the corpus does not have."""
+    return [clip for clip in clips if clip.label not in corpus.expected]
+
+
+def refuse_unknown_labels(corpus: Corpus, clips: Sequence[Clip]) -> None:
+    """Raise `CorpusError` naming the clips whose label the corpus does not have."""
+    unknown = unknown_labels(corpus, clips)
+    if unknown:
+        some = ", ".join(f"{clip.name} ('{clip.label}')" for clip in unknown[:3])
+        raise CorpusError(
+            f"{len(unknown)} recordings have a label that {corpus.title} does not have, for example {some}; "
+            f"correct the names or take them out"
+        )
 
 
 def refuse_repeated(clips: Iterable[Clip]) -> None:

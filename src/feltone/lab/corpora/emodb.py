@@ -1,13 +1,18 @@
-"""EmoDB, the Berlin Database of Emotional Speech: ten actors, ten German sentences, seven emotions."""
+"""EmoDB, the Berlin Database of Emotional Speech: ten actors, ten German sentences, seven emotions.
+
+The published 535 recordings are the best recognised of some 800, so no rule gives their names: `emodb.txt` lists them,
+one line per speaker and sentence.
+"""
 
 import re
+from importlib import resources
 from pathlib import Path
 
 from feltone.lab.corpora.clip import Clip
 from feltone.lab.corpora.corpus import Corpus
 
 # 03a01Fa: speaker 03, sentence a01, emotion F(reude), version a
-SCHEME = re.compile(r"(?P<speaker>\d\d)(?P<sentence>[ab]\d\d)(?P<emotion>[WLEAFTN])(?P<version>[a-f])")
+SCHEME = re.compile(r"(?P<speaker>\d\d)(?P<sentence>[ab]\d\d)(?P<emotion>[A-Z])(?P<version>[a-z])")
 EMOTION = {
     "W": "anger",  # Wut, Ärger
     "L": "boredom",  # Langeweile
@@ -32,11 +37,18 @@ def parse(path: Path) -> Clip | None:
         corpus="emodb",
         name=path.stem,
         path=path,
-        label=EMOTION[found["emotion"]],
+        label=EMOTION.get(found["emotion"], found["emotion"]),
         speaker=found["speaker"],
         sex=SEX[found["speaker"]],
         sentence=found["sentence"],
     )
+
+
+def expected_names() -> frozenset[str]:
+    """The 535 published names."""
+    listed = resources.files("feltone.lab.corpora").joinpath("emodb.txt").read_text(encoding="utf-8")
+    rows = (line.split() for line in listed.splitlines())
+    return frozenset(take + version for take, *versions in rows for version in versions)
 
 
 CORPUS = Corpus(
@@ -59,5 +71,6 @@ CORPUS = Corpus(
     speakers=10,
     sentences=10,
     parse=parse,
+    expected_names=expected_names,
     shippable=True,
 )

@@ -77,7 +77,7 @@ class CoordinateChannels(nn.Module):
 
     def forward(self, picture: Tensor) -> Tensor:
         """(B, 1, H, W) -> (B, 3, H, W): picture, x, y."""
-        return torch.cat([picture, self.coordinates.to(picture.dtype).expand(len(picture), -1, -1, -1)], dim=1)
+        return torch.cat([picture, self.coordinates.to(picture.dtype).expand(picture.shape[0], -1, -1, -1)], dim=1)
 
 
 def sinusoidal_positions(tokens: int, width: int) -> Tensor:

@@ -130,7 +130,7 @@ class PatchViT(nn.Module):
         tokens = self.embed(self.cut(picture))
         if self.positions is not None:
             tokens = tokens + self.positions
-        tokens = torch.cat([self.class_token.to(tokens.dtype).expand(len(tokens), -1, -1), tokens], dim=1)
+        tokens = torch.cat([self.class_token.to(tokens.dtype).expand(tokens.shape[0], -1, -1), tokens], dim=1)
         attentions = []
         for block in self.blocks:
             tokens, attention = block(tokens)

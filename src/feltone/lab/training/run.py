@@ -7,6 +7,7 @@ RUN/history.jsonl          loss and accuracy per epoch
 """
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -32,17 +33,49 @@ from feltone.labels import LabelSet
 class Machine:
     """Where and how a run computes. `precision` and `compiled` change rounding, so they belong to a run's settings."""
 
-    accelerator: str = "auto"  # cpu, cuda, mps, auto
+    accelerator: str = "cpu"  # or cuda, mps
     devices: int = 1  # processes, each with its part of every batch
     precision: str = "bf16-mixed"  # or "32-true"
     compiled: bool = True
     threads: int | None = None  # per process; None leaves it to torch
+
+    @classmethod
+    def of(cls, accelerator: str, devices: int, precision: str, compiled: bool, threads: int | None) -> "Machine":
+        """A machine as a user asks for it: precision `auto`, `bf16` or `32`.
+
+        Raises:
+            ConfigError: a precision that does not exist, or a compilation without a compiler.
+        """
+        accelerator = best_accelerator() if accelerator == "auto" else accelerator
+        known = {"auto": best_precision(accelerator), "bf16": "bf16-mixed", "32": "32-true"}
+        if precision not in known:
+            raise ConfigError(f"precision '{precision}' is not known; known: {', '.join(known)}")
+        if compiled and accelerator == "cpu" and not any(map(shutil.which, ("g++", "clang++", "cl"))):
+            raise ConfigError("compiling needs a C++ compiler: install g++, or say --no-compile (several times slower)")
+        return cls(accelerator, devices, known[precision], compiled, threads)
 
     def fabric(self) -> Fabric:
         """Lightning Fabric for this machine."""
         if self.threads:
             torch.set_num_threads(self.threads)
         return Fabric(accelerator=self.accelerator, devices=self.devices, precision=self.precision)
+
+
+def best_precision(accelerator: str) -> str:
+    """bf16 where the processor multiplies in it, else full precision."""
+    if accelerator == "cpu":
+        flags = Path("/proc/cpuinfo")
+        fast = flags.is_file() and any(f in flags.read_text() for f in ("avx512_bf16", "amx_bf16", " bf16"))
+    else:
+        fast = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16-mixed" if fast else "32-true"
+
+
+def best_accelerator() -> str:
+    """cuda or mps where there is one, else cpu."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def train(

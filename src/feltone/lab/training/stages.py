@@ -1,7 +1,7 @@
 """The three stages of the method, as values: who learns, from whom, with which losses, from which start."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from feltone.errors import ConfigError
@@ -46,15 +46,7 @@ def three_stages(
     teacher: str, student: str, epochs: int = 50, halve_every: int = 10, alpha: float = 10.0
 ) -> tuple[Stage, ...]:
     """Teacher by cross-entropy; student matches the teacher's feature; student by cross-entropy + alpha x matching."""
-        return (
-        Stage("teacher", teacher, {"cross_entropy": 1.0}, epochs=epochs, halve_every=halve_every),
-        Stage("matching", student, {"feature_l1": 1.0}, teacher="teacher", epochs=epochs, halve_every=halve_every),
-        Stage(
-            "student",
-            student,
-            {"cross_entropy": 1.0, "feature_l1": alpha},
-            teacher="teacher",
-            start="matching",
-            epochs=epochs, halve_every=halve_every,
-        ),
-    )
+    first = Stage("teacher", teacher, {"cross_entropy": 1.0}, epochs=epochs, halve_every=halve_every)
+    matching = replace(first, name="matching", learner=student, losses={"feature_l1": 1.0}, teacher="teacher")
+    last = replace(matching, name="student", losses={"cross_entropy": 1.0, "feature_l1": alpha}, start="matching")
+    return first, matching, last

@@ -1,0 +1,204 @@
+"""The laboratory's verbs on the command line: corpora, prepare, train, evaluate, flops."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from feltone.artifact import load as load_artifact
+from feltone.doors import console
+from feltone.errors import CorpusError
+from feltone.features import DEFAULT
+from feltone.files import write_json
+from feltone.lab import corpora, dataset, experiment, report
+from feltone.lab.corpora import verify
+from feltone.lab.evaluate import Row, pool, row, row_file
+from feltone.lab.experiment import Experiment, Material
+from feltone.lab.models.cost import cost, costs
+from feltone.lab.protocols import PAPER_WARNING, Sample
+from feltone.lab.recipes import recipe as recipe_named
+from feltone.lab.training.run import Machine
+
+__all__ = [
+    "Experiment",
+    "evaluate_model",
+    "evaluate_run",
+    "list_corpora",
+    "prepare_corpus",
+    "print_costs",
+    "train_folds",
+]
+
+
+def list_corpora(data: Path | None, *, as_json: bool) -> None:
+    """Known corpora, and what was found of them below `data`."""
+    rows = [
+        {
+            "corpus": corpus.name,
+            "title": corpus.title,
+            "language": corpus.language,
+            "labels": list(corpus.labels),
+            "clips": corpus.clips,
+            "speakers": corpus.speakers,
+            "licence": corpus.licence,
+            "citation": corpus.citation,
+            "obtain": corpus.obtain,
+            "found": _found(corpus.name, data),
+        }
+        for corpus in corpora.CORPORA.values()
+    ]
+    if as_json:
+        console.document(rows)
+        return
+    shown = [
+        [r["corpus"], str(r["clips"]), str(r["speakers"]), str(len(r["labels"])), r["licence"], str(r["found"] or "-")]
+        for r in rows
+    ]
+    console.table(["corpus", "clips", "speakers", "classes", "licence", "found"], shown, numeric=(1, 2, 3, 5))
+    console.say(f"\nlooked below {data}" if data else "\nsay where your recordings are with --data, or in FELTONE_DATA")
+    console.say("how to obtain and how to cite each: feltone corpora --json; next: feltone prepare CORPUS ROOT")
+
+
+def prepare_corpus(name: str, root: Path, seed: int, *, as_json: bool) -> int:
+    """Verify a corpus and cache its features; 3 when something is wrong with it, 0 otherwise."""
+    material = Material.read(name, root)
+    checked = verify.verify(name, root)
+    with console.progress(f"features of {name}", len(material.clips)) as advance:
+        samples = [Sample(clip) for clip in material.clips]
+        dataset.load(
+            samples, material.labels, DEFAULT, seed, dataset.cache_folder(), progress=lambda done, total: advance()
+        )
+    if as_json:
+        console.document(checked.to_dict())
+    else:
+        for line in checked.lines():
+            console.out.print(line, markup=False)
+        console.say(f"features cached below {dataset.cache_folder()}")
+        console.say(f"next: feltone train brief --corpus {name} --data {root} --protocol clean --out runs/{name}-clean")
+    return 0 if checked.ok else 3
+
+
+def train_folds(
+    recipe_name: str,
+    wanted: Experiment,
+    out: Path,
+    only: Sequence[int] | None,
+    machine: Machine,
+    tensorboard: Path | None,
+) -> None:
+    """Train, export and test every fold (or some), then score what is done."""
+    recipe, material = recipe_named(recipe_name), wanted.material()
+    folds = wanted.folds(material)
+    if folds[0].warning:
+        console.say(f"warning: {folds[0].warning}")
+    for fold in experiment.chosen(folds, only):
+        title = f"{material.name} {fold.protocol} fold {fold.index}/{len(folds)}"
+        log = tensorboard / f"seed-{wanted.seed}-fold-{fold.index}" if tensorboard else None
+        with console.TrainingProgress(title, log) as show:
+            artifacts = experiment.train_fold(
+                recipe, material, fold, out, seed=wanted.seed, machine=machine, on_tick=show
+            )
+        if fold.test:
+            experiment.judge_fold(artifacts, material, fold, len(folds), out, seed=wanted.seed)
+        last = list(artifacts.values())[-1]
+        console.say(f"model: {last.folder}")
+    if folds[0].test:
+        evaluate_run(out, None, None, as_json=False)
+
+
+def evaluate_run(run: Path, out: Path | None, results: Path | None, *, as_json: bool) -> None:
+    """Score every network of a run over the folds and seeds that are done."""
+    documents = []
+    for stage, done in experiment.finished(run).items():
+        origin = done[0].artifact.description["origin"]
+        pooled = pool([(item.predictions, item.leakage) for item in done])
+        recipe, facts = origin["recipe"]["name"], experiment.facts([item.artifact for item in done])
+        values = row(pooled, recipe=recipe, audio=origin["audio"], folds=done[0].folds, facts=facts)
+        history = sorted(run.glob("seed-*/fold-*/history.jsonl"))
+        documents.append(_publish(values, done, history, (out or run) / f"report-{stage}", results, as_json=as_json))
+    if as_json:
+        console.document(documents)
+
+
+def evaluate_model(model: str, wanted: Experiment, out: Path | None, results: Path | None, *, as_json: bool) -> None:
+    """Score an artefact on the test parts of a protocol, audited against the ledger of what it was trained on."""
+    artifact, material = load_artifact(model), wanted.material()
+    unknown = set(material.labels) - set(artifact.labels)
+    if unknown:
+        raise CorpusError(f"{material.name}: labels {', '.join(sorted(unknown))} are unknown to {artifact.name}")
+    folds = wanted.folds(material)
+    done = [
+        experiment.Finished(
+            artifact,
+            experiment.predict(artifact, material, fold, wanted.seed, artifact.name),
+            experiment.leakage(artifact, fold),
+            len(folds),
+        )
+        for fold in folds
+    ]
+    pooled = pool([(item.predictions, item.leakage) for item in done])
+    recipe = artifact.description["origin"]["recipe"]["name"]
+    facts = experiment.facts([artifact])
+    values = row(pooled, recipe=recipe, audio=material.audio, folds=len(folds), facts=facts)
+    folder = out or Path(f"{artifact.name}--{material.name}--{wanted.protocol}")
+    document = _publish(values, done, [], folder, results, as_json=as_json)
+    if as_json:
+        console.document(document)
+
+
+def print_costs(variant: str | None, *, as_json: bool) -> None:
+    """Multiply-adds and parameters of every network, beside the paper's figures."""
+    found = [cost(variant)] if variant else costs()
+    if as_json:
+        console.document([item.to_dict() for item in found])
+        return
+    rows = [
+        [
+            c.variant,
+            f"{c.macs / 1e9:.3f} G",
+            f"{c.parameters:,}",
+            f"{c.paper_macs / 1e9:.2f} G" if c.paper_macs else "-",
+        ]
+        for c in found
+    ]
+    console.table(["variant", "multiply-adds", "parameters", "paper"], rows, numeric=(1, 2, 3))
+
+
+def _publish(
+    values: dict[str, Any],
+    done: Sequence[experiment.Finished],
+    history: Sequence[Path],
+    folder: Path,
+    results: Path | None,
+    *,
+    as_json: bool,
+) -> dict[str, Any]:
+    """Write the report of one row, and the row itself among the results; print its headline."""
+    report.write_report(folder, values, [item.predictions for item in done], history=history)
+    if results:
+        recipe = None if values["recipe"] == "paper" else values["recipe"]
+        write_json(results / row_file(values["corpus"], values["protocol"], values["model"], recipe), values)
+    if not as_json:
+        console.out.print(headline(values), markup=False)
+        if values["warning"]:
+            console.out.print(f"  warning: {values['warning']}", markup=False)
+        console.say(f"  report: {(folder / 'report.html').resolve().as_uri()}")
+    return values
+
+
+def headline(values: dict[str, Any]) -> str:
+    """One line: the three metrics with their intervals, and over what."""
+    metrics = (
+        f"{title} {100 * values[key]['mean']:.1f} ({100 * values[key]['ci95'][0]:.1f}-{100 * values[key]['ci95'][1]:.1f})"
+        for key, title in (("wa", "WA"), ("uar", "UAR"), ("macro_f1", "macro-F1"))
+    )
+    over = f"{len(values['folds_run'])} of {values['folds']} folds, {len(values['seeds'])} seeds"
+    return f"{values['corpus']} {values['protocol']} {values['model']}: {', '.join(metrics)} % over {over}"
+
+
+def _found(name: str, data: Path | None) -> int | None:
+    if data is None:
+        return None
+    try:
+        return len(corpora.read(name, data / name))
+    except CorpusError:
+        return None

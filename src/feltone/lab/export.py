@@ -1,0 +1,139 @@
+"""A trained network -> an artefact: ONNX graphs in fp32 and int8, weights, ledger, card, and the parity measured.
+
+The graph takes images and gives logits, embedding and attention. It is compared with the network it came from on
+images the caller provides, and the largest difference is stored: an artefact says how far it can be trusted.
+"""
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from feltone import artifact
+from feltone.artifact import Artifact
+from feltone.features import FeatureConfig
+from feltone.files import write_text
+from feltone.labels import LabelSet
+from feltone.lab import card, ledger
+from feltone.lab.corpora.clip import Clip, manifest_digest
+from feltone.lab.models import PatchViT
+from feltone.lab.models.cost import multiply_adds, parameters
+from feltone.lab.training.run import save_weights
+from feltone.recognizer import Recognizer, softmax
+
+OPSET = 20
+PARITY_IMAGES = 64
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a network comes from; goes into the artefact as it is."""
+
+    name: str
+    variant: str
+    corpus: str
+    audio: str  # "original", or what was done to the recordings
+    recipe: dict[str, Any]
+    protocol: str
+    fold: int
+    seed: int
+    train_seconds: float
+    source: dict[str, str]  # title, licence, citation of the corpus
+    device: str
+    versions: dict[str, str]
+    commit: str
+    command: str
+    date: str
+
+
+def export(
+    network: PatchViT,
+    labels: LabelSet,
+    features: FeatureConfig,
+    origin: Origin,
+    trained_on: Sequence[Clip],
+    images: NDArray[np.float32],
+    folder: Path,
+) -> Artifact:
+    """Write the artefact of a network.
+
+    Args:
+        network: the trained network; moved to the CPU.
+        labels, features: what its outputs and inputs mean.
+        origin: where it comes from.
+        trained_on: every clip it has seen, for the ledger.
+        images: float32 (n, mel bands, columns), to measure parity on.
+        folder: of the artefact, made when missing.
+    """
+    network = network.cpu().float().eval()
+    folder.mkdir(parents=True, exist_ok=True)
+    save_weights(network, folder / "model.safetensors")
+    write_graph(network, features, folder / artifact.GRAPHS["fp32"])
+    quantize(folder / artifact.GRAPHS["fp32"], folder / artifact.GRAPHS["int8"])
+    ledger.write(trained_on, folder / ledger.FILE)
+    description = {
+        "name": origin.name,
+        "labels": list(labels),
+        "outputs": len(labels),
+        "features": features.to_dict(),
+        "model": {"variant": origin.variant, **network.config.to_dict()},
+        "macs": multiply_adds(network, network.config.image),
+        "parameters": parameters(network),
+        "manifest_sha256": manifest_digest(trained_on),
+        "origin": {key: value for key, value in vars(origin).items() if key not in ("name", "variant")},
+    }
+    sealed = artifact.seal(folder, description)
+    description["parity"] = {name: parity(network, sealed, name, images[:PARITY_IMAGES]) for name in artifact.GRAPHS}
+    write_text(folder / "README.md", card.write(description, scores=None))
+    return artifact.seal(folder, description)
+
+
+def write_graph(network: PatchViT, features: FeatureConfig, file: Path) -> None:
+    """The network as an ONNX graph with a free batch size."""
+    example = torch.rand(2, features.mel_bands, features.columns)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns of its own future
+        program = torch.onnx.export(
+            network,
+            (example,),
+            input_names=["image"],
+            output_names=["logits", "embedding", "attention"],
+            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    program.save(str(file), external_data=False)
+
+
+def quantize(graph: Path, file: Path) -> None:
+    """8-bit weights, activations quantised as they come: a quarter of the size, about twice the speed."""
+    from onnxruntime.quantization import QuantType, quant_pre_process, quantize_dynamic
+
+    logging.getLogger().setLevel(logging.ERROR)  # the quantiser advises, through the root logger, what is done here
+    with tempfile.TemporaryDirectory() as scratch:
+        prepared = Path(scratch) / "prepared.onnx"
+        quant_pre_process(str(graph), str(prepared), skip_symbolic_shape=True)
+        # Convolutions stay in fp32: the runtime has no fast integer form of them on most CPUs.
+        quantize_dynamic(str(prepared), str(file), weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"])
+
+
+def parity(network: PatchViT, sealed: Artifact, precision: str, images: NDArray[np.float32]) -> dict[str, float]:
+    """Largest difference of probability and share of equal labels between the network and its graph."""
+    with torch.inference_mode():
+        expected = softmax(network(torch.from_numpy(images)).logits.numpy())
+    found = Recognizer(sealed, precision=precision).images(images).probabilities
+    return {
+        "images": len(images),
+        "max_probability_difference": float(np.abs(expected - found).max()),
+        "equal_labels": float((expected.argmax(-1) == found.argmax(-1)).mean()),
+    }

@@ -1,0 +1,68 @@
+"""What a network costs: multiply-adds and parameters, counted on the network itself.
+
+The paper's convention (SepTr's 175.81 G confirms it): one multiply-add per product of a matrix product or
+convolution, and five operations per element that is normalised. Activations and softmax are not counted.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from feltone.lab.models import VARIANTS, build, variant
+from feltone.lab.models.stem import NormalisedGELU
+
+OPERATIONS_PER_NORMALISED_ELEMENT = 5
+NORMALISATIONS = (nn.LayerNorm, NormalisedGELU)
+
+PAPER_MACS = {"student": 0.32e9, "teacher": 1.43e9, "teacher-12": 3.58e9}
+"""Published costs (Tables 2 and 3), of the rows the paper has."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cost of one image through a network."""
+
+    variant: str
+    macs: int
+    parameters: int
+    paper_macs: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def cost(name: str, classes: int = 7) -> Cost:
+    """Cost of a variant; raises `ConfigError` for a name that is not known."""
+    config = variant(name)
+    network = build(config, classes, seed=0)
+    return Cost(name, multiply_adds(network, config.image), parameters(network), PAPER_MACS.get(name))
+
+
+def costs() -> list[Cost]:
+    """Cost of every variant, in the order of the table."""
+    return [cost(name) for name in VARIANTS]
+
+
+def parameters(network: nn.Module) -> int:
+    """Learned numbers of a network."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def multiply_adds(network: nn.Module, image: tuple[int, int]) -> int:
+    """Multiply-adds of one image of that size, in the paper's convention."""
+    normalised = 0
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:  # noqa: ARG001
+        nonlocal normalised
+        normalised += output.numel()
+
+    hooks = [m.register_forward_hook(count) for m in network.modules() if isinstance(m, NORMALISATIONS)]
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, *image))
+    for hook in hooks:
+        hook.remove()
+    return counter.get_total_flops() // 2 + OPERATIONS_PER_NORMALISED_ELEMENT * normalised

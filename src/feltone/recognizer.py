@@ -1,0 +1,180 @@
+"""Recognition as a ladder: images -> waveform -> file -> long recording. Each rung adds one step and is public.
+
+recognize.images(batch)         (B, mel, columns) -> class probabilities, embedding, attention
+recognize.waveform(samples)     mono samples at the model's rate -> Prediction
+recognize("clip.wav")           a file's first four seconds -> Prediction
+recognize.timeline("talk.mp3")  windows over a recording of any length -> Timeline
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from feltone import audio, features
+from feltone.artifact import Artifact, load
+from feltone.errors import AudioError, ConfigError
+from feltone.features import Image, Waveform
+from feltone.timeline import SILENCE, Segment, Timeline
+
+Array = NDArray[np.float32]
+
+WINDOW_BATCH = 16  # windows of a long recording recognised together
+SHORTEST_WINDOW_SECONDS = 0.5  # what remains at a recording's end is a window of its own from this length on
+
+
+class Outputs(NamedTuple):
+    """What the graph says about a batch of images."""
+
+    probabilities: Array  # (B, classes)
+    logits: Array  # (B, classes)
+    embedding: Array  # (B, width)
+    attention: Array  # (B, depth, heads, patches)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was recognised in one clip."""
+
+    label: str
+    scores: dict[str, float]  # label -> probability, in the model's order
+    seconds: float  # of speech analysed
+    cut: bool = False  # whether the recording goes on after what was analysed
+    image: Image = field(repr=False, compare=False, default_factory=lambda: np.zeros((0, 0), np.float32))
+    embedding: Array = field(repr=False, compare=False, default_factory=lambda: np.zeros(0, np.float32))
+    attention: Array = field(repr=False, compare=False, default_factory=lambda: np.zeros((0, 0, 0), np.float32))
+
+
+class Recognizer:
+    """A model ready to recognise; made by `feltone.load`."""
+
+    def __init__(self, artifact: Artifact, *, precision: str = "fp32", threads: int | None = None) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors only: what ONNX Runtime warns of is nothing a user could mend
+        if threads:
+            options.intra_op_num_threads = threads
+        self.artifact = artifact
+        self.labels = artifact.labels
+        self.features = artifact.features
+        graph = str(artifact.graph(precision))
+        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+    def images(self, images: Array) -> Outputs:
+        """Run the graph: float32 (B, mel bands, columns), values in [0, 1] -> Outputs."""
+        logits, embedding, attention = self._session.run(["logits", "embedding", "attention"], {"image": images})
+        return Outputs(softmax(logits), logits, embedding, attention)
+
+    def waveform(self, samples: Waveform, *, cut: bool = False) -> Prediction:
+        """Recognise the first `clip_seconds` of mono float32 samples at the model's sampling rate.
+
+        Raises:
+            AudioError: no samples, or digital silence: there is nothing to recognise.
+        """
+        samples = np.asarray(samples, np.float32)
+        if samples.ndim != 1 or not len(samples):
+            raise AudioError(f"waveform of shape {samples.shape}: give mono samples, shape (samples,)")
+        image = features.log_mel_image(samples, self.features)
+        if not image.any():
+            raise AudioError("silent: there is nothing to recognise")
+        outputs = self.images(image[None])
+        kept = min(len(samples), self.features.clip_samples)
+        return Prediction(
+            label=self.labels.names[int(outputs.probabilities[0].argmax())],
+            scores=self._scores(outputs.probabilities[0]),
+            seconds=kept / self.features.sample_rate,
+            cut=cut or kept < len(samples),
+            image=image,
+            embedding=outputs.embedding[0],
+            attention=outputs.attention[0],
+        )
+
+    def __call__(self, source: audio.Source) -> Prediction:
+        """Recognise the first `clip_seconds` of a recording; `Prediction.cut` says whether it goes on.
+
+        Args:
+            source: a path, the bytes of an encoded file, or a binary file.
+
+        Raises:
+            AudioError: naming the file and what is wrong with it.
+        """
+        one_more = (self.features.clip_samples + 1) / self.features.sample_rate
+        samples = audio.load(source, self.features.sample_rate, end=one_more)
+        try:
+            return self.waveform(samples)
+        except AudioError as fault:
+            raise AudioError(f"{audio.name_of(source)}: {fault}") from None
+
+    def timeline(self, source: audio.Source, *, hop: float = 1.0) -> Timeline:
+        """All windows of a recording; see `segments`."""
+        name = Path(audio.name_of(source)).stem
+        return Timeline(name, hop, tuple(self.segments(source, hop=hop)))
+
+    def segments(self, source: audio.Source, *, hop: float = 1.0) -> Iterator[Segment]:
+        """Recognise windows of `clip_seconds` every `hop` seconds, one after the other as the recording is read.
+
+        Memory does not grow with the recording. A window of digital silence is labelled "silence".
+        """
+        if not 0 < hop <= self.features.clip_seconds:
+            raise ConfigError(
+                f"hop {hop} s: choose one above 0 and at most the window of {self.features.clip_seconds} s"
+            )
+        batch: list[tuple[float, Waveform]] = []
+        for window in windows(audio.stream(source, self.features.sample_rate), self.features, hop):
+            batch.append(window)
+            if len(batch) == WINDOW_BATCH:
+                yield from self._segments_of(batch)
+                batch = []
+        if batch:
+            yield from self._segments_of(batch)
+
+    def _segments_of(self, batch: list[tuple[float, Waveform]]) -> Iterator[Segment]:
+        images = np.stack([features.log_mel_image(samples, self.features) for _, samples in batch])
+        probabilities = self.images(images).probabilities
+        for (start, samples), image, chances in zip(batch, images, probabilities, strict=True):
+            end = start + len(samples) / self.features.sample_rate
+            if image.any():
+                yield Segment(start, end, self.labels.names[int(chances.argmax())], self._scores(chances))
+            else:
+                yield Segment(start, end, SILENCE, dict.fromkeys(self.labels, 0.0))
+
+    def _scores(self, probabilities: Array) -> dict[str, float]:
+        return {label: float(p) for label, p in zip(self.labels, probabilities, strict=True)}
+
+
+def windows(chunks: Iterator[Waveform], config: features.FeatureConfig, hop: float) -> Iterator[tuple[float, Waveform]]:
+    """Cut a stream of chunks into (start in seconds, samples); the last window may be shorter than the others."""
+    rate, size, step = config.sample_rate, config.clip_samples, round(hop * config.sample_rate)
+    held, start = np.zeros(0, np.float32), 0
+    for chunk in chunks:
+        held = np.concatenate([held, chunk])
+        while len(held) >= size:
+            yield start / rate, held[:size]
+            held, start = held[step:], start + step
+    # What the last full window has not covered is worth a window of its own if it is long enough to judge.
+    fresh = len(held) - (size - step if start else 0)
+    if fresh >= SHORTEST_WINDOW_SECONDS * rate or (start == 0 and len(held)):
+        yield start / rate, held
+
+
+def softmax(logits: Array) -> Array:
+    """Logits (…, classes) -> probabilities."""
+    exponentials = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(-1, keepdims=True), np.float32)
+
+
+def from_model(model: str | Path | None = None, *, precision: str = "fp32", threads: int | None = None) -> Recognizer:
+    """A recogniser for a model.
+
+    Args:
+        model: None for the shipped student; a shipped model's name, a model folder, or "hf:owner/model".
+        precision: "fp32" or "int8".
+        threads: of ONNX Runtime; None for as many as there are cores.
+
+    Raises:
+        ArtifactError: the model is missing, altered or of a newer schema.
+    """
+    return Recognizer(load(model), precision=precision, threads=threads)

@@ -1,0 +1,138 @@
+"""Networks: sizes, costs, and the two properties the method rests on: who knows position and who does not."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from feltone.errors import ConfigError
+from feltone.lab.models import VARIANTS, ModelConfig, build, variant
+from feltone.lab.models.cost import cost, multiply_adds
+from feltone.lab.models.stem import CoordinateChannels, NormalisedGELU, sinusoidal_positions
+
+ROUNDING = 1e-4  # of logits, between two orders of the same sums in fp32
+
+
+def images(count: int = 2, seed: int = 0) -> torch.Tensor:
+    return torch.rand(count, 128, 128, generator=torch.Generator().manual_seed(seed))
+
+
+def network(name: str) -> nn.Module:
+    return build(VARIANTS[name], classes=7, seed=1).eval()
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+@torch.inference_mode()
+def test_every_variant_gives_logits_feature_and_attention_that_sums_to_what_the_class_token_leaves(name: str) -> None:
+    config = VARIANTS[name]
+    output = network(name)(images())
+    patches = config.patches[0] * config.patches[1]
+    assert output.logits.shape == (2, 7)
+    assert output.embedding.shape == (2, config.token_width)
+    assert output.attention.shape == (2, config.depth, config.heads, patches)
+    total = output.attention.sum(-1)
+    assert (total > 0).all() and (total < 1).all()  # the rest goes to the class token itself
+
+
+@torch.inference_mode()
+def test_the_student_does_not_notice_the_order_of_its_patches() -> None:
+    x, order = images(), torch.randperm(128, generator=torch.Generator().manual_seed(3))
+    student = network("student")
+    straight, shuffled = student(x), student(x[:, :, order])
+    assert torch.allclose(straight.logits, shuffled.logits, atol=ROUNDING)
+    assert torch.allclose(straight.attention[..., order], shuffled.attention, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("name", ["teacher", "teacher-sinusoidal", "teacher-nope"])
+@torch.inference_mode()
+def test_a_teacher_notices_the_order_of_the_columns(name: str) -> None:
+    x, order = images(), torch.randperm(128, generator=torch.Generator().manual_seed(3))
+    teacher = network(name)
+    assert not torch.allclose(teacher(x).logits, teacher(x[:, :, order]).logits, atol=100 * ROUNDING)
+
+
+@torch.inference_mode()
+def test_only_coordinates_and_sinusoids_tell_a_teacher_where_a_sound_lies() -> None:
+    """With the stem's border effects out of reach, a teacher without positions cannot tell a shift of the whole."""
+    x = torch.zeros(1, 128, 128)
+    x[:, 40:80, 60:64] = 1
+    nope, ice = network("teacher-nope"), network("teacher")
+    moved = torch.roll(x, 20, dims=2)
+    assert torch.allclose(nope(x).logits, nope(moved).logits, atol=ROUNDING)
+    assert not torch.allclose(ice(x).logits, ice(moved).logits, atol=ROUNDING)
+
+
+def test_coordinates_are_minus_one_and_one_at_the_corners() -> None:
+    picture = torch.rand(2, 1, 128, 128)
+    joined = CoordinateChannels((128, 128))(picture)
+    assert torch.equal(joined[:, :1], picture)
+    x, y = joined[0, 1], joined[0, 2]
+    assert [x[0, 0], x[0, -1], x[-1, 0], x[-1, -1]] == [-1, 1, -1, 1]
+    assert [y[0, 0], y[0, -1], y[-1, 0], y[-1, -1]] == [-1, -1, 1, 1]
+    assert torch.allclose(x[5].diff(), torch.full((127,), 2 / 127), atol=1e-6)  # equal steps along time
+
+
+def test_the_fused_normalisation_equals_the_library_forward_and_backward() -> None:
+    x = (3 * torch.randn(2, 5, 16, 16) + 1).requires_grad_()
+    reference = x.detach().double().requires_grad_()
+    weight = torch.randn(2, 5, 16, 16)
+    (NormalisedGELU()(x) * weight).sum().backward()
+    expected = nn.functional.gelu(nn.functional.instance_norm(reference))
+    (expected * weight).sum().backward()
+    assert torch.allclose(NormalisedGELU()(x).double(), expected, atol=1e-5)
+    assert x.grad is not None and reference.grad is not None
+    assert torch.allclose(x.grad.double(), reference.grad, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_a_constant_channel_stays_finite() -> None:
+    assert torch.isfinite(network("teacher")(torch.zeros(1, 128, 128)).logits).all()
+
+
+def test_sinusoids_differ_at_every_position_and_stay_within_one() -> None:
+    positions = sinusoidal_positions(128, 256)
+    assert positions.abs().max() <= 1
+    assert torch.cdist(positions, positions).fill_diagonal_(math.inf).min() > 0.1
+
+
+@pytest.mark.parametrize(("name", "limit"), [("student", 0.32e9), ("teacher", 1.43e9), ("teacher-12", 3.58e9)])
+def test_no_row_costs_more_than_the_paper_says(name: str, limit: float) -> None:
+    assert 0.8 * limit < cost(name).macs <= limit
+
+
+def test_the_count_agrees_with_pencil_and_paper() -> None:
+    """One block of depth 1: projection, qkv, two products, output, perceptron, and five per normalised element."""
+    config = ModelConfig(depth=1, heads=2, image=(8, 8), patch=(8, 1), token_width=16, head_width=4, mlp_width=32)
+    T, N, D, inner = 8, 9, 16, 8
+    products = T * 8 * D + N * D * 3 * inner + 2 * N * N * inner + N * inner * D + 2 * N * D * 32 + D * 3
+    normalised = T * 8 + T * D + 2 * N * D + D
+    assert multiply_adds(build(config, 3, seed=0), config.image) == products + 5 * normalised
+
+
+@torch.inference_mode()
+def test_square_patches_are_cut_row_by_row() -> None:
+    squares = network("student-16x16")
+    image = torch.zeros(1, 1, 128, 128)
+    image[0, 0, 16:32, 32:48] = 1  # second row of patches, third column
+    tiles = squares.cut(image)
+    assert tiles.shape == (1, 64, 256)
+    assert tiles.sum(-1).argmax() == 8 + 2 and tiles.sum() == 256
+
+
+def test_weights_depend_on_the_seed_alone_and_leave_the_generator_alone() -> None:
+    torch.manual_seed(7)
+    before = torch.random.get_rng_state()
+    first, again, other = (build(VARIANTS["student"], 7, seed).class_token for seed in (1, 1, 2))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_an_unknown_variant_names_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"'techer'.*student, teacher"):
+        variant("techer")
+
+
+def test_patches_that_do_not_tile_the_image_are_refused() -> None:
+    with pytest.raises(ConfigError, match="cannot be cut"):
+        ModelConfig(depth=1, heads=1, patch=(100, 1))

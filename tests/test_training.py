@@ -1,0 +1,217 @@
+"""Training: the loop learns, repeats, resumes to the same weights, and never sees the test part."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from feltone.errors import ConfigError
+from feltone.lab import corpora, protocols
+from feltone.lab.models import ModelConfig, Output, build
+from feltone.lab.recipes import RECIPES, Recipe, recipe
+from feltone.lab.training import losses, loop
+from feltone.lab.training.loop import TrainingData, epoch_order, features_of, fit
+from feltone.lab.training.losses import Expected
+from feltone.lab.training.run import Machine, train
+from feltone.lab.training.stages import Stage, three_stages
+from feltone.labels import LabelSet
+
+TINY = ModelConfig(depth=1, heads=2, token_width=32, head_width=8, mlp_width=32)
+PLAIN = Machine(precision="32-true", compiled=False, threads=1)
+
+
+def toy_data(count: int = 24, feature: int | None = None) -> TrainingData:
+    """Two classes told apart by where their energy lies."""
+    rng = np.random.default_rng(0)
+    targets = np.arange(count) % 2
+    images = rng.random((count, 128, 128)) * 0.2
+    images[targets == 0, :40] += 0.6
+    images[targets == 1, 80:] += 0.6
+    taught = None if feature is None else torch.randn(count, feature, generator=torch.Generator().manual_seed(0))
+    return TrainingData(images.astype(np.float16), targets.astype(np.int64), taught)
+
+
+def run_fit(stage: Stage, checkpoint: Path, data: TrainingData | None = None, **options) -> torch.nn.Module:
+    network = build(TINY, 2, seed=0)
+    fabric = PLAIN.fabric()
+    settings = {"fabric": fabric, "seed": 0, "compiled": False, "checkpoint": checkpoint} | options
+    fit(stage, network, data or toy_data(), **settings)
+    return network
+
+
+def same_weights(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+CLASSIFY = Stage("toy", "student", {"cross_entropy": 1.0}, epochs=4, learning_rate=1e-3)
+
+
+def test_the_loop_learns_what_can_be_learnt(tmp_path: Path) -> None:
+    ticks = []
+    run_fit(CLASSIFY, tmp_path / "c", on_tick=ticks.append)
+    assert ticks[-1].accuracy == 1.0 and ticks[-1].loss < 0.1 * ticks[0].loss
+
+
+def test_matching_brings_the_feature_to_the_teachers(tmp_path: Path) -> None:
+    data = toy_data(feature=32)
+    data.feature[:] = data.feature[:1]  # a teacher whose feature is one point, which any student can reach
+    ticks = []
+    stage = Stage("m", "student", {"feature_l1": 1.0}, teacher="t", epochs=6, learning_rate=3e-3)
+    network = run_fit(stage, tmp_path / "c", data, on_tick=ticks.append)
+    assert ticks[-1].loss < 0.3 * ticks[0].loss
+    fresh = build(TINY, 2, seed=0)
+    assert torch.equal(network.classifier.weight, fresh.classifier.weight)  # matching does not train the classifier
+
+
+def test_a_run_repeats_bit_for_bit_and_another_seed_differs(tmp_path: Path) -> None:
+    first, again = run_fit(CLASSIFY, tmp_path / "a"), run_fit(CLASSIFY, tmp_path / "b")
+    other = run_fit(CLASSIFY, tmp_path / "c", seed=1)
+    assert same_weights(first, again) and not same_weights(first, other)
+
+
+@pytest.mark.parametrize("stop_after", [1, 5, 6, 7, 13])
+def test_stopped_after_any_step_it_continues_to_the_same_weights(
+    tmp_path: Path, stop_after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "TICK_STEPS", 1)
+    seen = []
+
+    class Stopped(Exception):
+        pass
+
+    def stop(tick: loop.Tick) -> None:
+        seen.append(tick)
+        if len(seen) == stop_after:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run_fit(CLASSIFY, tmp_path / "interrupted", on_tick=stop)
+    continued = run_fit(CLASSIFY, tmp_path / "interrupted", on_tick=seen.append)
+    assert same_weights(continued, run_fit(CLASSIFY, tmp_path / "straight"))
+
+
+def test_resumed_reports_are_those_of_an_uninterrupted_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    straight, halves = [], []
+    run_fit(CLASSIFY, tmp_path / "a", on_tick=straight.append)
+    run_fit(replace(CLASSIFY, epochs=2), tmp_path / "b", on_tick=halves.append)
+    run_fit(CLASSIFY, tmp_path / "b", on_tick=halves.append)
+    assert [tick._replace(epochs=4) for tick in halves] == straight
+
+
+def test_every_sample_is_seen_once_per_epoch_in_an_order_of_its_own() -> None:
+    orders = [epoch_order(50, 0, "s", epoch) for epoch in range(3)] + [epoch_order(50, 0, "other", 0)]
+    assert all(sorted(order) == list(range(50)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 4
+
+
+def test_two_processes_share_a_batch_as_one_would_do_it() -> None:
+    rows = np.arange(4)
+    parts = [loop._share(rows, _Rank(rank, 2)) for rank in (0, 1)]
+    assert sorted(np.concatenate(parts)) == [0, 1, 2, 3]
+    assert all(list(loop._share(rows[:3], _Rank(rank, 2))) == [0, 1, 2] for rank in (0, 1))  # odd: each does all
+
+
+class _Rank:
+    def __init__(self, global_rank: int, world_size: int) -> None:
+        self.global_rank, self.world_size = global_rank, world_size
+
+
+def test_features_do_not_depend_on_how_images_are_batched() -> None:
+    network, data = build(TINY, 2, seed=0), toy_data()
+    fabric = Fabric(accelerator="cpu", devices=1)
+    one, many = (features_of(network, data.images, fabric, batch=size) for size in (1, 7))
+    assert torch.allclose(one, many, atol=1e-5)
+
+
+def test_losses_equal_their_formulas() -> None:
+    logits, feature = torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.tensor([[1.0, 3.0], [0.0, 0.0]])
+    output = Output(logits, feature, torch.zeros(0))
+    expected = Expected(torch.tensor([0, 1]), torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
+    by_hand = (-np.log(np.exp(2) / (np.exp(2) + 1)) - np.log(0.5)) / 2
+    assert losses.cross_entropy(output, expected).item() == pytest.approx(by_hand)
+    assert losses.feature_l1(output, expected).item() == pytest.approx((1 + 2 + 1 + 0) / 4)
+
+
+def test_the_three_stages_are_the_papers() -> None:
+    teacher, matching, student = three_stages("teacher", "student")
+    assert [s.epochs for s in (teacher, matching, student)] == [50, 50, 50]
+    assert (teacher.batch, teacher.learning_rate, teacher.halve_every) == (4, 1e-4, 10)
+    assert dict(teacher.losses) == {"cross_entropy": 1} and teacher.teacher is None
+    assert dict(matching.losses) == {"feature_l1": 1} and (matching.teacher, matching.start) == ("teacher", None)
+    assert dict(student.losses) == {"cross_entropy": 1, "feature_l1": 10}
+    assert (student.teacher, student.start) == ("teacher", "matching")
+    assert [teacher.learning_rate_at(epoch) for epoch in (0, 9, 10, 49)] == [1e-4, 1e-4, 5e-5, 1e-4 / 16]
+
+
+def test_stages_that_cannot_be_are_refused_with_the_remedy() -> None:
+    with pytest.raises(ConfigError, match=r"hinge.*cross_entropy, feature_l1"):
+        Stage("s", "student", {"hinge": 1.0})
+    with pytest.raises(ConfigError, match="needs a teacher"):
+        Stage("s", "student", {"feature_l1": 1.0})
+    with pytest.raises(ConfigError, match="at least 1"):
+        Stage("s", "student", {"cross_entropy": 1.0}, epochs=0)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_builds_and_says_how_it_is_run(name: str) -> None:
+    assert recipe(name).name == name
+    assert f"feltone train {name}" in (RECIPES[name].__doc__ or "") and "Cost:" in (RECIPES[name].__doc__ or "")
+
+
+def test_an_unknown_recipe_names_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"'papper'.*paper"):
+        recipe("papper")
+
+
+def test_a_folder_with_other_settings_is_not_continued(synthetic_emodb: Path, tmp_path: Path) -> None:
+    clips = corpora.read("emodb", synthetic_emodb)
+    fold, labels = protocols.clean(clips, 0)[0], LabelSet.of(clip.label for clip in clips)
+    short = Recipe("short", (replace(recipe("smoke").stages[0], batch=64),))
+    common = {"labels": labels, "out": tmp_path / "run", "machine": PLAIN, "cache": tmp_path / "cache"}
+    train(short, fold, seed=0, **common)
+    with pytest.raises(ConfigError, match=r"another seed.*another --out"):
+        train(short, fold, seed=1, **common)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_killed_at_any_moment_the_same_command_ends_with_the_same_weights(
+    synthetic_emodb: Path, tmp_path: Path
+) -> None:
+    def start(out: Path) -> subprocess.Popen:
+        command = [sys.executable, "-m", "feltone.doors.cli", "train", "smoke", "--corpus", "emodb"]
+        command += ["--data", str(synthetic_emodb), "--protocol", "clean", "--out", str(out), "--no-compile"]
+        command += ["--threads", "1", "--precision", "32", "--accelerator", "cpu"]
+        environment = os.environ | {"FELTONE_CACHE": str(tmp_path / "cache")}
+        return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    process = start(straight)
+    assert process.wait(timeout=300) == 0, process.stderr.read().decode()
+    folder = killed / "seed-0" / "fold-1"
+    for sign_of_life in ("settings.json", "teacher.safetensors", "matching.safetensors"):
+        process = start(killed)
+        while not (folder / sign_of_life).exists():
+            assert process.poll() is None, process.stderr.read().decode()
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stderr.close()
+    process = start(killed)
+    assert process.wait(timeout=300) == 0, process.stderr.read().decode()
+    for stage in ("teacher", "matching", "student"):
+        name = Path("seed-0") / "fold-1" / f"{stage}.safetensors"
+        assert (killed / name).read_bytes() == (straight / name).read_bytes(), stage
+    epochs = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    assert [(row["stage"], row["epoch"]) for row in epochs] == [("teacher", 1), ("matching", 1), ("student", 1)]
