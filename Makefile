@@ -3,12 +3,13 @@
 #   make test              the whole test suite
 # and what CI runs beside them:
 #   make check             formatter, linter, type checker
+#   make results           every number in the documents, from results/
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format results clean
 
 demo: $(VENV)/.core
 	$(BIN)/feltone demo $(if $(AUDIO),"$(AUDIO)")
@@ -24,6 +25,9 @@ check: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+results: $(VENV)/.dev
+	$(BIN)/python results/render.py $(if $(CHECK),--check)
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

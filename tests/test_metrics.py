@@ -102,6 +102,10 @@ def test_certainty_falls_into_the_last_bin_and_every_sample_into_one():
     assert bins[-1].tolist() == [1.0, 1.0, 1.0]
     assert bins[:, 0].sum() == 3
     assert len(bins) == metrics.BINS
+    assert metrics.reliability([0], [[0.5, 0.5]], bins=2)[:, 0].tolist() == [
+        1.0,
+        0.0,
+    ]  # an edge belongs to the bin below
 
 
 def _mean_right(right: np.ndarray):

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -26,7 +27,7 @@ TIMELINE = Timeline(
 def test_spans_divide_the_recording_without_gap_or_overlap() -> None:
     spans = TIMELINE.spans()
     assert spans[0].start == 0 and spans[-1].end == 6.5
-    assert all(a.end == b.start for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a.end == b.start for a, b in pairwise(spans))
     assert [span.label for span in spans] == ["anger", "neutral", SILENCE, "neutral"]
 
 

@@ -18,7 +18,7 @@ from feltone.errors import ConfigError
 from feltone.lab import corpora, protocols
 from feltone.lab.models import ModelConfig, Output, build
 from feltone.lab.recipes import RECIPES, Recipe, recipe
-from feltone.lab.training import losses, loop
+from feltone.lab.training import loop, losses
 from feltone.lab.training.loop import TrainingData, epoch_order, features_of, fit
 from feltone.lab.training.losses import Expected
 from feltone.lab.training.run import Machine, train
@@ -87,15 +87,15 @@ def test_stopped_after_any_step_it_continues_to_the_same_weights(
     monkeypatch.setattr(loop, "TICK_STEPS", 1)
     seen = []
 
-    class Stopped(Exception):
+    class StoppedError(Exception):
         pass
 
     def stop(tick: loop.Tick) -> None:
         seen.append(tick)
         if len(seen) == stop_after:
-            raise Stopped
+            raise StoppedError
 
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         run_fit(CLASSIFY, tmp_path / "interrupted", on_tick=stop)
     continued = run_fit(CLASSIFY, tmp_path / "interrupted", on_tick=seen.append)
     assert same_weights(continued, run_fit(CLASSIFY, tmp_path / "straight"))

@@ -7,7 +7,7 @@ chunks of bounded size, and `load` joins them. What happens to awkward input:
     stereo, 8-96 kHz, 24 bit, float    mixed, resampled, scaled: a normal result; silence gives zeros
     wav of unknown length (a pipe's)   read to its end
     truncated ogg, opus, mp3, webm     what is there; an `AudioError` where not one sample is
-    other truncated files, empty, NaN or inf, damaged, no audio inside, a folder, missing, unreadable
+    truncated wav, aiff, flac, m4a; empty, NaN or inf, damaged, no audio inside, a folder, missing, unreadable
                                        one `AudioError` naming the file and the fault
 """
 
@@ -27,7 +27,6 @@ from feltone.errors import AudioError, MissingExtraError
 from feltone.features import Waveform
 
 Source = str | Path | bytes | IO[bytes]  # a path, the bytes of an encoded file, or a binary file
-
 _SUFFIXES = ".wav .flac .ogg .oga .opus .mp3 .aiff .aif .au .m4a .mp4 .aac .webm .mkv .mov .wma .amr .3gp"
 SUFFIXES = frozenset(_SUFFIXES.split())
 """Names by which a folder's recordings are found; a file named directly is read whatever its name."""
@@ -36,7 +35,6 @@ CHUNK_SECONDS = 1  # of decoded audio held at a time
 RATES_HZ = (1_000, 768_000)  # a header outside this range is damaged, and would turn a second into gigabytes
 LOUDEST = 1e12  # above 32-bit integers stored as float; beyond it spectra overflow
 SLACK_SECONDS = 0.1  # by which an m4a may fall short of its header: encoders pad, editors round
-
 Block = tuple[NDArray[np.float32], int]  # samples x channels, and their rate in Hz
 
 
@@ -65,12 +63,12 @@ def load(source: Source, sample_rate: int = 16_000, *, start: float = 0.0, end: 
         if last is not None and seen >= last:
             break
     if not kept:
-        raise _refusal(source, f"no samples between {start} and {end} s of {seen / sample_rate:.2f} s read")
+        raise _refusal(source, f"segment {start}-{until} s holds no samples; read as far as {seen / sample_rate:.2f} s")
     return np.concatenate(kept)
 
 
 def stream(source: Source, sample_rate: int = 16_000) -> Iterator[Waveform]:
-    """The same samples as `load`, in chunks of about a second, so that memory does not grow with length."""
+    """The same samples as `load`, in chunks of a second or less, so that memory does not grow with length."""
     import soxr
 
     resampler, samples = None, 0
@@ -116,7 +114,7 @@ def _refusal(source: Source, fault: str) -> AudioError:
 def _checked_mono(block: NDArray[np.float32], source: Source, before: int, rate: int) -> Waveform:
     if not np.abs(block).max(initial=0) <= LOUDEST:  # so written, NaN fails as well
         at = (before + int(np.argmin((np.abs(block) <= LOUDEST).all(axis=1)))) / rate
-        raise _refusal(source, f"holds NaN or infinite samples (first at {at:.2f} s); export it again")
+        raise _refusal(source, f"holds NaN, infinite or impossible samples (first at {at:.2f} s); export it again")
     return block.mean(axis=1, dtype=np.float32) if block.shape[1] > 1 else np.ascontiguousarray(block[:, 0])
 
 
@@ -151,9 +149,9 @@ def _opened(source: Source) -> Iterator[_Content]:
                 raise ValueError("opened as text; open it with mode 'rb'")
             content = _Content(file if file.seekable() else io.BytesIO(file.read()))
         except (OSError, ValueError) as fault:
-            plainly = {IsADirectoryError: "is a folder; name a recording in it", FileNotFoundError: "no such file"}
+            known: dict[type, str] = {IsADirectoryError: "is a folder, not a file", FileNotFoundError: "no such file"}
             reason = f"cannot be read ({getattr(fault, 'strerror', None) or fault})"
-            raise _refusal(source, plainly.get(type(fault), reason)) from None
+            raise _refusal(source, known.get(type(fault), reason)) from None
         try:
             yield content
         finally:
@@ -165,7 +163,7 @@ def _decoded(source: Source) -> Iterator[Block]:
     import soundfile
 
     with _opened(source) as content:
-        if not content.read(1):
+        if not content.seek(0, os.SEEK_END):
             raise _refusal(source, "is empty (0 bytes)")
         content.seek(0)
         try:
@@ -186,10 +184,11 @@ def _decoded(source: Source) -> Iterator[Block]:
 def _blocks(sound: Any, source: Source) -> Iterator[Block]:
     import soundfile
 
+    log = sound.extra_info
     # libsndfile quietly shortens what ends before its header says, and notes it in its log. Recorders that write
     # to a pipe promise about 2 or 4 GiB, or nothing, and mean "unknown".
-    note = re.search(r"(data|SSND|Data Size|riff) +: .*should be.*|.*frame count .* does not match.*", sound.extra_info)
-    found, promised = sorted(map(int, re.findall(r"\b\d+", note[0]))) if note else (0, 0)
+    note = re.search(r"(?:data|SSND|Data Size|riff) *: (\d+) \(should be (\d+)|frame count (\d+) .* of (\d+)\.", log)
+    found, promised = sorted(int(size) for size in note.groups() if size) if note else (0, 0)
     if found and not any(abs(promised - unknown) <= 1 << 16 for unknown in (1 << 31, 1 << 32)):
         raise _refusal(source, f"truncated: its header promises {promised} bytes of sound, {found} are there")
     sound.seekable = lambda: False  # or else it seeks after each read, and fails at the end of a FLAC without a length
@@ -199,8 +198,7 @@ def _blocks(sound: Any, source: Source) -> Iterator[Block]:
             read += len(block)
             yield block, sound.samplerate
     except soundfile.LibsndfileError as fault:
-        reached = read // sound.samplerate
-        raise _refusal(source, f"damaged or truncated after {reached} s ({fault.error_string})") from None
+        raise _refusal(source, f"damaged or cut after {read // sound.samplerate} s ({fault.error_string})") from None
     if sound.format == "FLAC" and read < sound.frames < np.iinfo(np.int64).max:
         raise _refusal(source, f"truncated: its header promises {sound.frames} samples, {read} are there")
 
@@ -221,8 +219,9 @@ def _decoded_by_av(content: _Content, source: Source, refusal: str) -> Iterator[
                 if frame.sample_rate != rate:
                     raise _refusal(source, f"changes its sampling rate at {reached:.2f} s; convert it to flac")
                 # One converter per frame: a broadcast may change its channels midway, which a lasting one refuses.
-                for planes in av.AudioResampler(format="fltp").resample(frame):
-                    yield planes.to_ndarray().T, rate
+                # Interleaved, because PyAV reads past its memory where more than eight channels lie apart.
+                for packed in av.AudioResampler(format="flt").resample(frame):
+                    yield packed.to_ndarray().reshape(frame.samples, -1), rate
                 reached = (frame.time or 0.0) + frame.samples / rate
             promised = float((track.duration or 0) * track.time_base) if "mov" in container.format.name else 0.0
             if reached < promised - SLACK_SECONDS:

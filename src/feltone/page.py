@@ -13,8 +13,7 @@ import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 
-Content = object
-"""`Html`, or anything whose text is shown."""
+Content = object  # `Html`, or anything whose text is shown
 
 
 class Html(str):
@@ -42,8 +41,8 @@ pre{background:var(--panel);padding:.7rem .9rem;border-radius:8px;overflow-x:aut
 caption,figcaption{text-align:left;color:var(--soft);padding:.4rem 0;font-size:.9rem;max-width:46rem}
 th,td{padding:.35rem .9rem .35rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
 thead th{color:var(--soft);font-weight:600;font-size:.85rem;vertical-align:bottom}
-tbody th{min-width:6rem}td.text{min-width:7rem}.number{text-align:right;white-space:nowrap}
-figure{margin:1rem 0}figure img,.card img{display:block;max-width:100%;height:auto;border-radius:8px;background:#fff}
+tbody th{min-width:6rem}td.text{min-width:7rem}.number{text-align:right;white-space:nowrap}figure{margin:1rem 0}
+img{display:block;max-width:100%;height:auto;border-radius:8px;background:#fff}
 .bars{list-style:none;margin:.5rem 0 1rem;padding:0;max-width:36rem}
 .bars li{display:grid;grid-template-columns:7.5rem 1fr 4.5rem;gap:.6rem;align-items:center;padding:.12rem 0}
 .name{overflow-wrap:anywhere}.value{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
@@ -113,8 +112,7 @@ def section(title: str, *content: Content) -> Html:
 def table(headers: Sequence[Content], rows: Iterable[Sequence[Content]], caption: str = "") -> Html:
     """A table; the first cell of a row is its heading, columns of numbers are aligned to the right.
 
-    Raises:
-        ValueError: a row is not as long as the headers.
+    Raises `ValueError` where a row is not as long as the headers.
     """
     body = [list(row) for row in rows]
     if any(len(row) != len(headers) for row in body):
@@ -180,5 +178,5 @@ def page(title: str, *content: Content) -> str:
 
 
 def _numeric(cells: Sequence[Content]) -> bool:
-    """Whether a column holds numbers only, or a dash where there is none."""
-    return all(re.match(r"[-−+]?\d|–", str(cell)) for cell in cells)
+    """Whether a column holds numbers only, or a dash or 'unknown' in their place."""
+    return all(re.match(r"[-−+]?\d|–|unknown$", str(cell)) for cell in cells)

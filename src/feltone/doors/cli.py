@@ -6,27 +6,40 @@ Exit codes: 0 done; 2 the request was wrong (one line says how); 3 done in part 
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
-import click
 import typer
 
+from feltone import __version__
 from feltone.errors import FeltoneError, MissingExtraError
 
 app = typer.Typer(
-    help="Recognise emotion in speech.",
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-LABORATORY = frozenset("torch lightning_fabric sklearn safetensors matplotlib pyarrow onnx onnxscript".split())
+LABORATORY = {"torch", "lightning_fabric", "sklearn", "safetensors", "matplotlib", "pyarrow", "onnx", "onnxscript"}
 """What `feltone[train]` brings: the absence of one of these is the user's to mend."""
 
 Model = Annotated[str | None, typer.Option("--model", "-m", help="shipped model, model folder, or hf:owner/model")]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
 Data = Annotated[Path, typer.Option("--data", envvar="FELTONE_DATA", help="folder of the corpora, or a manifest")]
+
+
+# typer brings its own copy of click, so what it raises is found through the one of its errors that is public.
+WrongUsage = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
+
+
+@app.callback(invoke_without_command=True)
+def feltone(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="print the version")] = False
+) -> None:
+    """Recognise emotion in speech; start with `feltone demo`."""
+    if version:
+        print(__version__)
+    elif context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 def main() -> None:
@@ -38,11 +51,8 @@ def run(arguments: list[str]) -> int:
     """Run one command; returns its exit code instead of exiting."""
     try:
         return app(arguments, prog_name="feltone", standalone_mode=False) or 0
-    except click.exceptions.NoArgsIsHelpError as help_wanted:
-        help_wanted.show()
-        return 2
-    except click.ClickException as fault:
-        print(f"feltone: {fault.format_message()} (see feltone --help)", file=sys.stderr)
+    except WrongUsage as fault:
+        print(f"feltone: {' '.join(fault.format_message().split())} (see feltone --help)", file=sys.stderr)
         return 2
     except FeltoneError as fault:
         print(f"feltone: {fault}", file=sys.stderr)
@@ -52,7 +62,7 @@ def run(arguments: list[str]) -> int:
             raise
         print(f"feltone: {MissingExtraError('this command', 'train')}", file=sys.stderr)
         return 2
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         print("feltone: interrupted; the same command continues", file=sys.stderr)
         return 130
 
@@ -151,7 +161,8 @@ def train(
     tensorboard: Annotated[Path | None, typer.Option(help="folder for TensorBoard curves")] = None,
 ) -> None:
     """Train a recipe on every fold of a protocol (or some), and score it; continues where it stopped."""
-    from feltone.doors.laboratory import Experiment, Machine, train_folds
+    from feltone.doors.laboratory import Experiment, train_folds
+    from feltone.lab.training.run import Machine
 
     experiment = Experiment(corpus, data, protocol, seed, folds, folds_from, test_corpus)
     machine = Machine.of(accelerator, devices, precision, compile, threads)

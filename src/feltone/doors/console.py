@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 out = Console(highlight=False, soft_wrap=True)
@@ -51,7 +59,7 @@ class TrainingProgress:
         self.title = title
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=err, disable=not err.is_terminal)
-        self._task, self._stage = None, ""
+        self._tasks: dict[str, TaskID] = {}  # stage -> its bar
         self._writer = summary_writer(tensorboard) if tensorboard else None
 
     def __enter__(self) -> "TrainingProgress":
@@ -66,9 +74,10 @@ class TrainingProgress:
     def __call__(self, tick: Any) -> None:
         """Show a `Tick` of the training loop."""
         text = f"{self.title} {tick.stage} {tick.epoch}/{tick.epochs} loss {tick.loss:.3f} WA {tick.accuracy:.1%}"
-        if self._task is None or tick.stage != self._stage:
-            self._stage, self._task = tick.stage, self._bar.add_task(text, total=tick.epochs * tick.steps)
-        self._bar.update(self._task, description=text, completed=(tick.epoch - 1) * tick.steps + tick.step)
+        if tick.stage not in self._tasks:
+            self._tasks[tick.stage] = self._bar.add_task(text, total=tick.epochs * tick.steps)
+        done = (tick.epoch - 1) * tick.steps + tick.step
+        self._bar.update(self._tasks[tick.stage], description=text, completed=done)
         if tick.step == tick.steps:
             if not err.is_terminal:
                 say(text)

@@ -65,9 +65,7 @@ def demo_page(recognize: Recognizer, predictions: list[tuple[str, Prediction]], 
     )
 
 
-def card(
-    recognize: Recognizer, name: str, prediction: Prediction, about: dict[str, Any], scale: int
-) -> page.Html:
+def card(recognize: Recognizer, name: str, prediction: Prediction, about: dict[str, Any], scale: int) -> page.Html:
     """One clip: picture, scores, and what is known about it."""
     drawn = page.image(
         portrait(recognize, prediction, size=PAGE_PICTURE, scale=scale),

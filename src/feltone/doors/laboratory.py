@@ -9,12 +9,12 @@ from feltone.doors import console
 from feltone.errors import CorpusError
 from feltone.features import DEFAULT
 from feltone.files import write_json
-from feltone.lab import corpora, dataset, experiment, report
+from feltone.lab import corpora, dataset, experiment, report, tables
 from feltone.lab.corpora import verify
-from feltone.lab.evaluate import Row, pool, row, row_file
+from feltone.lab.evaluate import pool, row, row_file
 from feltone.lab.experiment import Experiment, Material
 from feltone.lab.models.cost import cost, costs
-from feltone.lab.protocols import PAPER_WARNING, Sample
+from feltone.lab.protocols import Sample
 from feltone.lab.recipes import recipe as recipe_named
 from feltone.lab.training.run import Machine
 
@@ -31,27 +31,14 @@ __all__ = [
 
 def list_corpora(data: Path | None, *, as_json: bool) -> None:
     """Known corpora, and what was found of them below `data`."""
-    rows = [
-        {
-            "corpus": corpus.name,
-            "title": corpus.title,
-            "language": corpus.language,
-            "labels": list(corpus.labels),
-            "clips": corpus.clips,
-            "speakers": corpus.speakers,
-            "licence": corpus.licence,
-            "citation": corpus.citation,
-            "obtain": corpus.obtain,
-            "found": _found(corpus.name, data),
-        }
-        for corpus in corpora.CORPORA.values()
-    ]
+    known = [(corpus, _found(corpus.name, data)) for corpus in corpora.CORPORA.values()]
     if as_json:
-        console.document(rows)
+        told = ("name", "title", "language", "labels", "clips", "speakers", "licence", "citation", "obtain")
+        console.document([{key: getattr(c, key) for key in told} | {"found": found} for c, found in known])
         return
     shown = [
-        [r["corpus"], str(r["clips"]), str(r["speakers"]), str(len(r["labels"])), r["licence"], str(r["found"] or "-")]
-        for r in rows
+        [c.name, str(c.clips), str(c.speakers), str(len(c.labels)), c.licence, "-" if found is None else str(found)]
+        for c, found in known
     ]
     console.table(["corpus", "clips", "speakers", "classes", "licence", "found"], shown, numeric=(1, 2, 3, 5))
     console.say(f"\nlooked below {data}" if data else "\nsay where your recordings are with --data, or in FELTONE_DATA")
@@ -61,12 +48,15 @@ def list_corpora(data: Path | None, *, as_json: bool) -> None:
 def prepare_corpus(name: str, root: Path, seed: int, *, as_json: bool) -> int:
     """Verify a corpus and cache its features; 3 when something is wrong with it, 0 otherwise."""
     material = Material.read(name, root)
-    checked = verify.verify(name, root)
-    with console.progress(f"features of {name}", len(material.clips)) as advance:
-        samples = [Sample(clip) for clip in material.clips]
-        dataset.load(
-            samples, material.labels, DEFAULT, seed, dataset.cache_folder(), progress=lambda done, total: advance()
-        )
+    with console.progress(f"listening to {name}", len(material.clips)) as advance:
+        if name in corpora.CORPORA:
+            checked = verify.verify(corpora.find(name), root, lambda done, total: advance())
+        else:
+            checked = verify.verify_clips(material.clips, root, lambda done, total: advance())
+    samples = [Sample(clip) for clip in material.clips]
+    with console.progress(f"features of {name}", len(samples)) as advance:
+        cache = dataset.cache_folder()
+        dataset.load(samples, material.labels, DEFAULT, seed, cache, lambda done, total: advance())
     if as_json:
         console.document(checked.to_dict())
     else:
@@ -187,10 +177,8 @@ def _publish(
 
 def headline(values: dict[str, Any]) -> str:
     """One line: the three metrics with their intervals, and over what."""
-    metrics = (
-        f"{title} {100 * values[key]['mean']:.1f} ({100 * values[key]['ci95'][0]:.1f}-{100 * values[key]['ci95'][1]:.1f})"
-        for key, title in (("wa", "WA"), ("uar", "UAR"), ("macro_f1", "macro-F1"))
-    )
+    titles = {"wa": "WA", "uar": "UAR", "macro_f1": "macro-F1"}
+    metrics = [f"{title} {tables.spread(values[key])}" for key, title in titles.items()]
     over = f"{len(values['folds_run'])} of {values['folds']} folds, {len(values['seeds'])} seeds"
     return f"{values['corpus']} {values['protocol']} {values['model']}: {', '.join(metrics)} % over {over}"
 

@@ -28,7 +28,7 @@ def noise(waveform: Waveform, rng: np.random.Generator, window: int, strength: f
     snr_db = rng.uniform(*SNR_DB)
     power = float(np.mean(np.square(waveform, dtype=np.float64)))
     amplitude = strength * np.sqrt(power / 10 ** (snr_db / 10))
-    return waveform + (amplitude * rng.standard_normal(len(waveform))).astype(np.float32)
+    return np.asarray(waveform + amplitude * rng.standard_normal(len(waveform)), np.float32)
 
 
 def shift(waveform: Waveform, rng: np.random.Generator, window: int, strength: float = 1.0) -> Waveform:

@@ -6,6 +6,7 @@ RUN/seed-0/fold-1/<stage>.predictions.json
 """
 
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,16 +18,16 @@ from feltone.artifact import DESCRIPTION, Artifact
 from feltone.artifact import load as load_artifact
 from feltone.errors import ConfigError
 from feltone.files import write_json, write_text
-from feltone.labels import LabelSet
 from feltone.lab import corpora, dataset, ledger, protocols, provenance
-from feltone.lab.corpora import CORPORA, Clip
+from feltone.lab.corpora import CORPORA, Clip, manifest
 from feltone.lab.evaluate import RunFacts
-from feltone.lab.predictions import Predictions, key_of
 from feltone.lab.export import Origin, export
+from feltone.lab.predictions import Predictions, key_of
 from feltone.lab.protocols import Fold, Leakage
 from feltone.lab.recipes import Recipe
 from feltone.lab.training.loop import Tick
 from feltone.lab.training.run import Machine, train
+from feltone.labels import LabelSet
 from feltone.recognizer import Recognizer
 
 PREDICT_BATCH = 16
@@ -43,6 +44,8 @@ class Material:
     @classmethod
     def read(cls, names: str, data: Path) -> "Material":
         """Corpora by name, joined by `+`, below a folder; or `manifest` and the manifest's path."""
+        if names == manifest.NAME and str(data) == os.environ.get("FELTONE_DATA"):
+            raise ConfigError("manifest: name your table or folder of recordings with --data, not by FELTONE_DATA")
         clips: list[Clip] = []
         known = []
         for name in names.split("+"):
@@ -80,7 +83,9 @@ class Experiment:
         return Material.read(self.corpus, self.data)
 
     def folds(self, material: Material) -> list[Fold]:
-        """The protocol's folds of these clips."""
+        """The protocol's folds of these clips; `all` is one fold without a test part, for a model to ship."""
+        if self.protocol == "all":
+            return [protocols.everything(material.clips)]
         if self.protocol == "cross":
             if self.test_corpus is None:
                 raise ConfigError("protocol cross: name the corpus to test on with --test-corpus")

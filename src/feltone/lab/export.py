@@ -20,12 +20,12 @@ from feltone import artifact
 from feltone.artifact import Artifact
 from feltone.features import FeatureConfig
 from feltone.files import write_text
-from feltone.labels import LabelSet
 from feltone.lab import card, ledger
 from feltone.lab.corpora.clip import Clip, manifest_digest
 from feltone.lab.models import PatchViT
 from feltone.lab.models.cost import multiply_adds, parameters
 from feltone.lab.training.run import save_weights
+from feltone.labels import LabelSet
 from feltone.recognizer import Recognizer, softmax
 
 OPSET = 20

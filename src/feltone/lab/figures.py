@@ -31,6 +31,7 @@ LOOK = {
     "ytick.color": "#57606A",
     "grid.color": "#E3E7EB",
     "legend.frameon": False,
+    "text.parse_math": False,  # a label may hold a dollar sign
     "lines.markersize": 5.0,
     "lines.linewidth": 1.4,
 }

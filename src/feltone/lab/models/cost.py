@@ -65,4 +65,4 @@ def multiply_adds(network: nn.Module, image: tuple[int, int]) -> int:
         network(torch.zeros(1, *image))
     for hook in hooks:
         hook.remove()
-    return counter.get_total_flops() // 2 + OPERATIONS_PER_NORMALISED_ELEMENT * normalised
+    return int(counter.get_total_flops()) // 2 + OPERATIONS_PER_NORMALISED_ELEMENT * normalised

@@ -1,0 +1,105 @@
+"""Bring every number in README.md, RESULTS.md and the shipped model's card up to date with the files in results/.
+
+make results           writes them
+make results CHECK=1   only says whether they are up to date (the test suite does this too)
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from feltone import artifact
+from feltone.files import write_text
+from feltone.lab import card, tables
+
+ROOT = Path(__file__).parents[1]
+ROWS = tables.read_rows(ROOT / "results" / "accuracy")
+PROTOCOL_ORDER = ("paper", "clean", "emobox", "speaker", "sentence", "speaker-sentence", "cross")
+SHARED = {"same_recording": "recordings", "same_speaker": "speakers", "same_sentence": "sentences"}
+
+
+def honest_table() -> str:
+    """One line per corpus, protocol and recipe: teacher, student, and what of the test part was trained on."""
+    groups: dict[tuple[str, int, str], dict[str, dict]] = {}
+    for row in ROWS:
+        key = (row["corpus"], PROTOCOL_ORDER.index(row["protocol"]), row["recipe"])
+        groups.setdefault(key, {})[row["model"]] = row
+    lines = [
+        "| corpus | protocol | recipe | student WA % | student UAR % | teacher WA % | folds | trained on of the test |",
+        "|---|---|---|--:|--:|--:|--:|---|",
+    ]
+    for (corpus, protocol, recipe), models in sorted(groups.items()):
+        student, teacher = models["student"], models.get("teacher", {})
+        mark = " **†**" if PROTOCOL_ORDER[protocol] == "paper" else ""
+        cells = [
+            corpus,
+            PROTOCOL_ORDER[protocol] + mark,
+            recipe,
+            tables.spread(student["wa"]),
+            tables.spread(student["uar"]),
+            tables.spread(teacher.get("wa")),
+            tables.runs(student).partition(" ×")[0],
+            shared(student["leakage"]),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    note = "Mean ± sd over folds, and the 95 % interval of the pooled score from resampled speakers."
+    return "\n".join([*lines, "", f"{note} † **{tables.PAPER_WARNING}.**"])
+
+
+def shared(leakage: dict[str, float | None]) -> str:
+    """What of the test part was in training, in words."""
+    found = [f"{100 * value:.0f} % of {SHARED[key]}" for key, value in leakage.items() if value]
+    return ", ".join(found) or "nothing"
+
+
+def costs() -> str:
+    """The table of `feltone flops`, from results/flops.json."""
+    lines = ["| variant | multiply–adds | parameters | paper |", "|---|--:|--:|--:|"]
+    for row in json.loads((ROOT / "results" / "flops.json").read_text()):
+        paper = f"{row['paper_macs'] / 1e9:.2f} G" if row["paper_macs"] else "–"
+        lines.append(f"| `{row['variant']}` | {row['macs'] / 1e9:.3f} G | {row['parameters']:,} | {paper} |")
+    return "\n".join(lines)
+
+
+def front_end() -> str:
+    """The front end beside librosa, from results/front_end.json."""
+    found = json.loads((ROOT / "results" / "front_end.json").read_text())
+    difference, clips = found["max_abs_difference"], found["clips"]
+    librosa = f"librosa {found['librosa']}"
+    return f"Largest difference from {librosa} on {clips} real recordings: {difference:.1e} (image values 0–1)."
+
+
+def shipped_card() -> str:
+    """The card of the shipped student, with the scores of its recipe."""
+    description = artifact.load(verify=False).description
+    recipe, corpus = description["origin"]["recipe"]["name"], description["origin"]["corpus"]
+    same = [r for r in ROWS if (r["recipe"], r["corpus"], r["model"]) == (recipe, corpus, "student")]
+    intro = (
+        "This model was trained on all clips of the corpus, so nothing is left to test it on. These are the scores of "
+        "students of the same recipe, each tested on what it had not been trained on:"
+    )
+    return card.write(description, f"{intro}\n\n{tables.markdown_table(same).strip()}" if same else None)
+
+
+def main() -> int:
+    """Write what has changed, or with --check say what has."""
+    made = {"honest": honest_table(), "costs": costs(), "front_end": front_end(), "all": tables.markdown_table(ROWS)}
+    wanted = {file: tables.render(file.read_text(), made) for file in (ROOT / "README.md", ROOT / "RESULTS.md")}
+    wanted[artifact.find() / "README.md"] = shipped_card()
+    stale = [file for file, text in wanted.items() if file.read_text() != text]
+    if "--check" in sys.argv:
+        print(
+            *(f"{file.relative_to(ROOT)}: not up to date with results/; run: make results" for file in stale), sep="\n"
+        )
+        return len(stale) > 0
+    for file in stale:
+        write_text(file, wanted[file])
+        print(f"{file.relative_to(ROOT)}: written")
+    folder = artifact.find()
+    if folder / "README.md" in stale:  # the card is sealed with the rest
+        artifact.seal(folder, json.loads((folder / artifact.DESCRIPTION).read_text()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
