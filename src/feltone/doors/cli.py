@@ -4,6 +4,7 @@ Exit codes: 0 done; 2 the request was wrong (one line says how); 3 done in part 
 1 a fault of ours (with a traceback).
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, cast
@@ -11,7 +12,7 @@ from typing import Annotated, cast
 import typer
 
 from feltone import __version__
-from feltone.errors import FeltoneError, MissingExtraError
+from feltone.errors import ConfigError, FeltoneError, MissingExtraError
 
 app = typer.Typer(
     add_completion=False,
@@ -62,6 +63,9 @@ def run(arguments: list[str]) -> int:
             raise
         print(f"feltone: {MissingExtraError('this command', 'train')}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever read our output has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - what is left in the buffer goes nowhere
+        return 0
     except (KeyboardInterrupt, typer.Abort):
         print("feltone: interrupted; the same command continues", file=sys.stderr)
         return 130
@@ -172,9 +176,9 @@ def train(
 @app.command()
 def evaluate(
     run_or_model: Annotated[str, typer.Argument(metavar="RUN_OR_MODEL", help="a run, or a model as for --model")],
-    corpus: Annotated[str | None, typer.Option(help="as for train; for a run its own when left out")] = None,
+    corpus: Annotated[str | None, typer.Option(help="as for train; not for a run")] = None,
     data: Annotated[Path | None, typer.Option("--data", envvar="FELTONE_DATA", help="folder of the corpora")] = None,
-    protocol: Annotated[str | None, typer.Option(help="as for train; for a run its own when left out")] = None,
+    protocol: Annotated[str | None, typer.Option(help="as for train; not for a run")] = None,
     out: Annotated[Path | None, typer.Option(help="folder for scores.json, figures and page")] = None,
     results: Annotated[Path | None, typer.Option(help="also write the row into this folder of results")] = None,
     folds: Annotated[int | None, typer.Option(help="number of folds of a grouped protocol")] = None,
@@ -185,11 +189,13 @@ def evaluate(
     """Score a run or a model: accuracy, UAR, intervals, confusion, calibration and the leakage audit."""
     from feltone.doors.laboratory import Experiment, evaluate_model, evaluate_run
 
-    if corpus and data and protocol:
-        experiment = Experiment(corpus, data, protocol, seed, folds, folds_from, None)
+    if not corpus and not protocol:
+        evaluate_run(Path(run_or_model), out, results, as_json=json)
+    elif corpus and data and protocol:
+        experiment = Experiment(corpus, data, protocol, seed, folds, folds_from)
         evaluate_model(run_or_model, experiment, out, results, as_json=json)
     else:
-        evaluate_run(Path(run_or_model), out, results, as_json=json)
+        raise ConfigError("to judge a model name all of --corpus, --data and --protocol; for a run name none of them")
 
 
 @app.command()

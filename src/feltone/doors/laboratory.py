@@ -87,6 +87,8 @@ def train_folds(
             artifacts = experiment.train_fold(
                 recipe, material, fold, out, seed=wanted.seed, machine=machine, on_tick=show
             )
+        if not artifacts:  # a helping process: the first one goes on from here
+            return
         if fold.test:
             experiment.judge_fold(artifacts, material, fold, len(folds), out, seed=wanted.seed)
         last = list(artifacts.values())[-1]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from feltone.artifact import DESCRIPTION, Artifact
 from feltone.artifact import load as load_artifact
@@ -135,6 +136,8 @@ def train_fold(
     if not all((folder / stage / DESCRIPTION).is_file() for stage in kept):
         began = time.monotonic()
         networks = train(recipe, fold, labels, folder, seed=seed, machine=machine, cache=cache, on_tick=on_tick)
+        if rank_zero_only.rank:  # of several processes, the first one writes
+            return {}
         seconds = _spent(folder, time.monotonic() - began)
         images = dataset.load(fold.train[::7], labels, recipe.features, seed, cache).images.astype(np.float32)
         trained_on = [sample.clip for sample in fold.train]

@@ -110,13 +110,12 @@ def epoch_order(samples: int, seed: int, stage: str, epoch: int) -> NDArray[np.i
 
 def features_of(network: PatchViT, images: NDArray[np.float16], fabric: Fabric, batch: int = 32) -> Tensor:
     """Feature of every image by a frozen network, in the precision it trains in: float32, (samples, D)."""
-    model = fabric.setup_module(network)
-    model.eval()
+    network.to(fabric.device).eval()
     parts = []
-    with torch.inference_mode():
+    with torch.inference_mode(), fabric.autocast():
         for start in range(0, len(images), batch):
             chunk = torch.from_numpy(images[start : start + batch]).to(fabric.device, torch.float32)
-            parts.append(model(chunk).embedding.float().cpu())
+            parts.append(network(chunk).embedding.float().cpu())
     return torch.cat(parts).clone()
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import safetensors.torch
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
 
 from feltone.errors import ConfigError
 from feltone.files import write_atomically, write_json
@@ -58,7 +59,9 @@ class Machine:
         """Lightning Fabric for this machine."""
         if self.threads:
             torch.set_num_threads(self.threads)
-        return Fabric(accelerator=self.accelerator, devices=self.devices, precision=self.precision)
+        # A stage that only matches features gives the classifier no gradient, which DDP must be told to expect.
+        strategy = DDPStrategy(find_unused_parameters=True) if self.devices > 1 else "auto"
+        return Fabric(accelerator=self.accelerator, devices=self.devices, precision=self.precision, strategy=strategy)
 
 
 def best_precision(accelerator: str) -> str:
@@ -98,29 +101,29 @@ def train(
     fabric = machine.fabric()
     fabric.launch()
     samples = dataset.load(fold.train, labels, recipe.features, seed, cache)
-    history = _History(out / "history.jsonl", on_tick)
+    history = _History(out / "history.jsonl", on_tick) if fabric.is_global_zero else None
     done: dict[str, PatchViT] = {}
     for stage in recipe.stages:
         network = _initial(stage, done, len(labels), seed)
-        weights = out / f"{stage.name}.safetensors"
+        weights, checkpoint = out / f"{stage.name}.safetensors", out / f"{stage.name}.checkpoint"
         if weights.is_file():
             network.load_state_dict(safetensors.torch.load_file(weights))
         else:
             feature = features_of(done[stage.teacher], samples.images, fabric) if stage.teacher else None
-            data = TrainingData(samples.images, samples.targets, feature)
-            checkpoint = out / f"{stage.name}.checkpoint"
             fit(
                 stage,
                 network,
-                data,
+                TrainingData(samples.images, samples.targets, feature),
                 fabric=fabric,
                 seed=seed,
                 compiled=machine.compiled,
                 checkpoint=checkpoint,
-                on_tick=history.tick,
+                on_tick=history.tick if history else lambda tick: None,
             )
-            save_weights(network, weights)
-            checkpoint.unlink(missing_ok=True)
+            if fabric.is_global_zero:
+                save_weights(network, weights)
+                checkpoint.unlink(missing_ok=True)
+            fabric.barrier()
         done[stage.name] = network.cpu().eval()
     return done
 
