@@ -12,7 +12,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --con
 .PHONY: demo test check format results clean
 
 demo: $(VENV)/.core
-	$(BIN)/feltone demo $(if $(AUDIO),"$(AUDIO)")
+	@$(BIN)/feltone demo $(if $(AUDIO),"$(AUDIO)")
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)

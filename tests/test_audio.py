@@ -461,6 +461,20 @@ def test_stereo_in_a_lossless_m4a_is_the_mean(tmp_path: Path) -> None:
     np.testing.assert_allclose(read, ((left + right) / 2)[: len(read)], atol=1e-4)
 
 
+def test_many_channels_in_a_container_are_mixed_too(tmp_path: Path) -> None:
+    av = pytest.importorskip("av", reason="needs feltone[media]")
+    samples = np.int16(RNG.integers(-9_000, 9_000, (RATE, 10)))
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        track = container.add_stream("pcm_s16le", rate=RATE)
+        track.layout = "5.1.4"
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), "s16", "5.1.4")
+        frame.sample_rate = RATE
+        container.mux(track.encode(frame))
+        container.mux(track.encode(None))
+    read = audio.load(tmp_path / "a.mkv")
+    np.testing.assert_allclose(read, samples.mean(axis=1) / 2**15, atol=1e-6)
+
+
 def test_a_cut_m4a_is_refused_and_a_cut_webm_gives_what_is_there(tmp_path: Path) -> None:
     sound = RNG.normal(0, 0.1, (1, 4 * 48_000))
     for options in ({}, {"movflags": "faststart"}):  # the index behind the sound, and before it

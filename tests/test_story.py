@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import feltone
 from feltone.doors import cli
@@ -25,7 +26,7 @@ def run(synthetic_emodb: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
         patch.setenv("FELTONE_CACHE", str(folder / "cache"))
         patch.setenv("FELTONE_DATA", str(synthetic_emodb))
         command = ["train", "smoke", "--corpus", "emodb", "--protocol", "paper", "--out", str(folder / "run")]
-        assert cli.run(command + QUICKLY) == 0
+        assert cli.run([*command, *QUICKLY, "--tensorboard", str(folder / "curves")]) == 0
     return folder / "run"
 
 
@@ -44,6 +45,16 @@ def test_a_run_becomes_a_row_of_the_published_schema_with_its_warning(
         assert json.loads((tmp_path / f"emodb__paper__{row['model']}__smoke.json").read_text()) == row
         report = (run / f"report-{row['model']}" / "report.html").read_text()
         assert "test clips have augmented copies in training" in report
+
+
+def test_curves_hold_every_epoch_of_every_stage(run: Path) -> None:
+    (log,) = (run.parent / "curves").iterdir()
+    curves = EventAccumulator(str(log)).Reload()
+    history = [json.loads(line) for line in (run / "seed-0" / "fold-1" / "history.jsonl").read_text().splitlines()]
+    for epoch in history:
+        (loss,) = curves.Scalars(f"{epoch['stage']}/loss")
+        assert (loss.step, loss.value) == (epoch["epoch"], pytest.approx(epoch["loss"], rel=1e-5))
+    assert [epoch["stage"] for epoch in history] == ["teacher", "matching", "student"]
 
 
 def test_the_warning_is_printed_beside_the_scores(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

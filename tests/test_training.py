@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from lightning_fabric import Fabric
 
 from feltone.errors import ConfigError
 from feltone.lab import corpora, protocols
-from feltone.lab.models import ModelConfig, Output, build
+from feltone.lab.models import VARIANTS, ModelConfig, Output, build
 from feltone.lab.recipes import RECIPES, Recipe, recipe
 from feltone.lab.training import loop, losses
 from feltone.lab.training.loop import TrainingData, epoch_order, features_of, fit
@@ -185,31 +186,58 @@ def test_a_folder_with_other_settings_is_not_continued(synthetic_emodb: Path, tm
         train(short, fold, seed=1, **common)
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-def test_killed_at_any_moment_the_same_command_ends_with_the_same_weights(
-    synthetic_emodb: Path, tmp_path: Path
-) -> None:
-    def start(out: Path) -> subprocess.Popen:
-        command = [sys.executable, "-m", "feltone.doors.cli", "train", "smoke", "--corpus", "emodb"]
-        command += ["--data", str(synthetic_emodb), "--protocol", "clean", "--out", str(out), "--no-compile"]
-        command += ["--threads", "1", "--precision", "32", "--accelerator", "cpu"]
-        environment = os.environ | {"FELTONE_CACHE": str(tmp_path / "cache")}
-        return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+@pytest.fixture
+def table(synthetic_emodb: Path, tmp_path: Path) -> Path:
+    """Two dozen recordings of two labels, as a user would list them."""
+    chosen = [path for path in sorted((synthetic_emodb / "emodb").rglob("*.wav")) if path.stem[5] in "WT"]
+    rows = [f"{path},{'up' if path.stem[5] == 'W' else 'down'}" for path in chosen]
+    file = tmp_path / "recordings.csv"
+    file.write_text("\n".join(["path,label", *rows]))
+    return file
 
+
+def start(table: Path, out: Path, *options: str) -> subprocess.Popen:
+    """`feltone train smoke` as a process of its own."""
+    command = [sys.executable, "-m", "feltone.doors.cli", "train", "smoke", "--corpus", "manifest"]
+    command += ["--data", str(table), "--protocol", "clean", "--out", str(out), "--no-compile"]
+    command += ["--threads", "1", "--precision", "32", "--accelerator", "cpu", *options]
+    environment = os.environ | {"FELTONE_CACHE": str(table.parent / "cache")}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def finish(process: subprocess.Popen) -> None:
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors.decode()
+
+
+def weights(run: Path, stage: str) -> dict[str, torch.Tensor]:
+    return safetensors.torch.load_file(run / "seed-0" / "fold-1" / f"{stage}.safetensors")
+
+
+def test_two_processes_train_what_one_does(table: Path, tmp_path: Path) -> None:
+    finish(start(table, tmp_path / "one"))
+    finish(start(table, tmp_path / "two", "--devices", "2"))
+    for stage in ("teacher", "matching", "student"):
+        one, two = weights(tmp_path / "one", stage), weights(tmp_path / "two", stage)
+        begun = build(VARIANTS["student"], 2, seed=0).state_dict()
+        moved = sum((one[name] - begun[name]).abs().sum() for name in one)
+        apart = sum((one[name] - two[name]).abs().sum() for name in one)
+        assert apart < 0.1 * moved  # Adam turns the rounding of gradients near zero into steps of either sign
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_killed_at_any_moment_the_same_command_ends_with_the_same_weights(table: Path, tmp_path: Path) -> None:
     straight, killed = tmp_path / "straight", tmp_path / "killed"
-    process = start(straight)
-    assert process.wait(timeout=300) == 0, process.stderr.read().decode()
+    finish(start(table, straight))
     folder = killed / "seed-0" / "fold-1"
     for sign_of_life in ("settings.json", "teacher.safetensors", "matching.safetensors"):
-        process = start(killed)
+        process = start(table, killed)
         while not (folder / sign_of_life).exists():
-            assert process.poll() is None, process.stderr.read().decode()
+            assert process.poll() is None, process.communicate()[1].decode()
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stderr.close()
-    process = start(killed)
-    assert process.wait(timeout=300) == 0, process.stderr.read().decode()
+        process.communicate()
+    finish(start(table, killed))
     for stage in ("teacher", "matching", "student"):
         name = Path("seed-0") / "fold-1" / f"{stage}.safetensors"
         assert (killed / name).read_bytes() == (straight / name).read_bytes(), stage

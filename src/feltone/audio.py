@@ -15,6 +15,7 @@ import io
 import math
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -102,9 +103,8 @@ def find(folder: Path) -> list[Path]:
 
 def name_of(source: Source) -> str:
     """How messages call a source."""
-    if isinstance(source, str | Path):
-        return str(source)
-    return "audio bytes" if isinstance(source, bytes) else str(getattr(source, "name", None) or "audio stream")
+    named = source if isinstance(source, str | Path) else getattr(source, "name", None)
+    return str(named or ("audio bytes" if isinstance(source, bytes) else "audio stream"))
 
 
 def _refusal(source: Source, fault: str) -> AudioError:
@@ -184,10 +184,9 @@ def _decoded(source: Source) -> Iterator[Block]:
 def _blocks(sound: Any, source: Source) -> Iterator[Block]:
     import soundfile
 
-    log = sound.extra_info
     # libsndfile quietly shortens what ends before its header says, and notes it in its log. Recorders that write
     # to a pipe promise about 2 or 4 GiB, or nothing, and mean "unknown".
-    note = re.search(r"(?:data|SSND|Data Size|riff) *: (\d+) \(should be (\d+)|frame count (\d+) .* of (\d+)\.", log)
+    note = re.search(r"(?:data|SSND|Size|riff) *: (\d+) \(should be (\d+)|count (\d+) .* of (\d+)", sound.extra_info)
     found, promised = sorted(int(size) for size in note.groups() if size) if note else (0, 0)
     if found and not any(abs(promised - unknown) <= 1 << 16 for unknown in (1 << 31, 1 << 32)):
         raise _refusal(source, f"truncated: its header promises {promised} bytes of sound, {found} are there")
@@ -213,15 +212,15 @@ def _decoded_by_av(content: _Content, source: Source, refusal: str) -> Iterator[
         with av.open(content, options={"protocol_whitelist": "none"}, metadata_errors="replace") as container:
             if not container.streams.audio:
                 raise _refusal(source, "has no audio track")
+            # Interleaved, because PyAV reads beyond its memory where more than eight channels lie apart.
+            converters: dict[Any, Any] = defaultdict(lambda: av.AudioResampler(format="flt"))
             track, reached, rate = container.streams.audio[0], 0.0, 0
             for frame in container.decode(track):
                 rate = rate or frame.sample_rate
                 if frame.sample_rate != rate:
                     raise _refusal(source, f"changes its sampling rate at {reached:.2f} s; convert it to flac")
-                # One converter per frame: a broadcast may change its channels midway, which a lasting one refuses.
-                # Interleaved, because PyAV reads past its memory where more than eight channels lie apart.
-                for packed in av.AudioResampler(format="flt").resample(frame):
-                    yield packed.to_ndarray().reshape(frame.samples, -1), rate
+                for packed in converters[frame.format.name, frame.layout.name].resample(frame):
+                    yield packed.to_ndarray().reshape(packed.samples, -1), rate
                 reached = (frame.time or 0.0) + frame.samples / rate
             promised = float((track.duration or 0) * track.time_base) if "mov" in container.format.name else 0.0
             if reached < promised - SLACK_SECONDS:

@@ -7,7 +7,6 @@ RUN/seed-0/fold-1/<stage>.predictions.json
 
 import json
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +26,7 @@ from feltone.lab.predictions import Predictions, key_of
 from feltone.lab.protocols import Fold, Leakage
 from feltone.lab.recipes import Recipe
 from feltone.lab.training.loop import Tick
-from feltone.lab.training.run import Machine, train
+from feltone.lab.training.run import Machine, seconds_of, train
 from feltone.labels import LabelSet
 from feltone.recognizer import Recognizer
 
@@ -63,7 +62,7 @@ class Material:
 
     @property
     def audio(self) -> str:
-        """ "original", or what was done to the recordings."""
+        """What was done to the recordings, or "original"."""
         return corpora.audio_of(self.clips)
 
 
@@ -134,11 +133,10 @@ def train_fold(
     labels = LabelSet.of(sample.clip.label for sample in fold.train)
     kept = kept_stages(recipe)
     if not all((folder / stage / DESCRIPTION).is_file() for stage in kept):
-        began = time.monotonic()
         networks = train(recipe, fold, labels, folder, seed=seed, machine=machine, cache=cache, on_tick=on_tick)
         if rank_zero_only.rank:  # of several processes, the first one writes
             return {}
-        seconds = _spent(folder, time.monotonic() - began)
+        seconds = sum(seconds_of(folder).values())
         images = dataset.load(fold.train[::7], labels, recipe.features, seed, cache).images.astype(np.float32)
         trained_on = [sample.clip for sample in fold.train]
         for stage, variant in kept.items():
@@ -212,14 +210,6 @@ def origin_of(
         command=provenance.command(),
         date=provenance.today(),
     )
-
-
-def _spent(folder: Path, seconds: float) -> float:
-    """Seconds of training over all sittings of a run."""
-    file = folder / "seconds.json"
-    before: Sequence[float] = json.loads(file.read_text()) if file.is_file() else []
-    write_json(file, [*before, seconds])
-    return sum([*before, seconds])
 
 
 def facts(artifacts: Sequence[Artifact]) -> RunFacts:

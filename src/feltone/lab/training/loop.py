@@ -58,8 +58,10 @@ def fit(
     compiled: bool,
     checkpoint: Path,
     on_tick: Callable[[Tick], None] = lambda tick: None,
-) -> None:
+) -> float:
     """Train `network` in place to the end of `stage`, continuing from `checkpoint` when it exists.
+
+    Returns the seconds this took, over all sittings.
 
     Args:
         stage: what to minimise, how long, how fast.
@@ -100,6 +102,7 @@ def fit(
                 position.save(checkpoint, network, optimizer, fabric)
         position.next_epoch()
         position.save(checkpoint, network, optimizer, fabric)
+    return position.seconds
 
 
 def epoch_order(samples: int, seed: int, stage: str, epoch: int) -> NDArray[np.int64]:
@@ -139,6 +142,7 @@ class _Position:
     loss: float = 0.0
     correct: int = 0
     seen: int = 0
+    seconds: float = 0.0  # of training up to `saved_at`
     saved_at: float = 0.0
 
     @classmethod
@@ -171,9 +175,10 @@ class _Position:
         )
 
     def save(self, checkpoint: Path, network: PatchViT, optimizer: Any, fabric: Fabric) -> None:
-        self.saved_at = time.monotonic()
+        now = time.monotonic()
+        self.seconds, self.saved_at = self.seconds + now - self.saved_at, now
         if fabric.global_rank:
             return
-        counters = {name: getattr(self, name) for name in ("epoch", "step", "loss", "correct", "seen")}
+        counters = {name: getattr(self, name) for name in ("epoch", "step", "loss", "correct", "seen", "seconds")}
         state = {"position": counters, "network": network.state_dict(), "optimizer": optimizer.state_dict()}
         write_atomically(checkpoint, lambda handle: torch.save(state, handle))

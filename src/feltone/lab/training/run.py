@@ -110,7 +110,7 @@ def train(
             network.load_state_dict(safetensors.torch.load_file(weights))
         else:
             feature = features_of(done[stage.teacher], samples.images, fabric) if stage.teacher else None
-            fit(
+            seconds = fit(
                 stage,
                 network,
                 TrainingData(samples.images, samples.targets, feature),
@@ -121,11 +121,18 @@ def train(
                 on_tick=history.tick if history else lambda tick: None,
             )
             if fabric.is_global_zero:
+                write_json(out / "seconds.json", seconds_of(out) | {stage.name: round(seconds, 1)})
                 save_weights(network, weights)
                 checkpoint.unlink(missing_ok=True)
             fabric.barrier()
         done[stage.name] = network.cpu().eval()
     return done
+
+
+def seconds_of(out: Path) -> dict[str, float]:
+    """Seconds of training of every stage that is done, over all sittings."""
+    file = out / "seconds.json"
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
 
 
 def settings(recipe: Recipe, fold: Fold, labels: LabelSet, seed: int, machine: Machine) -> dict[str, Any]:
