@@ -228,3 +228,11 @@ def test_unknown_settings_are_refused_with_the_known_ones() -> None:
 def test_impossible_settings_are_refused(setting: str, value: float, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         FeatureConfig(**{setting: value})
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"columns": 0}, {"mel_bands": 0}, {"hop_size": 0}, {"window_size": 511}, {"max_hz": 9e3}, {"floor_db": 0}]
+)
+def test_settings_that_cannot_be_computed_are_refused(wrong: dict) -> None:
+    with pytest.raises(ConfigError):
+        FeatureConfig(**wrong)

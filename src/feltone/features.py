@@ -40,6 +40,12 @@ class FeatureConfig:
     columns: int = 128  # of the image, along time
 
     def __post_init__(self) -> None:
+        counts = ("sample_rate", "fft_size", "window_size", "hop_size", "mel_bands", "columns")
+        wrong = [name for name in counts if getattr(self, name) < 1]
+        if wrong or self.clip_seconds <= 0 or self.window_size % 2:
+            raise ConfigError(
+                f"{', '.join(wrong) or 'clip_seconds or window_size'}: sizes are positive, a window is even"
+            )
         if self.window_size > self.fft_size:
             raise ConfigError(f"window_size {self.window_size} exceeds fft_size {self.fft_size}")
         if not 0 <= self.min_hz < self.max_hz <= self.sample_rate / 2:
