@@ -82,10 +82,10 @@ def test_nothing_is_recognised_in_no_samples(recognize: Recognizer) -> None:
 
 
 def test_a_timeline_is_the_recognition_of_its_windows(recognize: Recognizer, tmp_path: Path) -> None:
-    samples = np.concatenate([voice(5), np.zeros(8 * RATE, np.float32), voice(3.2, 1)])
+    samples = np.concatenate([voice(5), np.zeros(8 * RATE, np.float32), voice(3.8, 1)])
     soundfile.write(tmp_path / "talk.wav", samples, RATE, subtype="FLOAT")
     timeline = recognize.timeline(tmp_path / "talk.wav", hop=2)
-    assert timeline.name == "talk" and [s.start for s in timeline.segments] == [2 * k for k in range(7)]
+    assert timeline.name == "talk" and [s.start for s in timeline.segments] == [2 * k for k in range(8)]
     for segment in timeline.segments:
         piece = samples[round(segment.start * RATE) : round(segment.end * RATE)]
         if piece.any():
