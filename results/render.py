@@ -15,6 +15,15 @@ from feltone.lab import card, tables
 ROOT = Path(__file__).parents[1]
 ROWS = tables.read_rows(ROOT / "results" / "accuracy")
 PROTOCOL_ORDER = ("paper", "clean", "emobox", "speaker", "sentence", "speaker-sentence", "cross")
+PAPER_STEPS = {  # steps of an epoch at batch 4, summed over folds, of the rows the paper recipe is wanted for
+    ("emodb", "paper"): 428,
+    ("emodb", "clean"): 428,
+    ("emodb", "emobox"): 5 * 428,
+    ("emodb", "speaker"): 9 * 535,
+    ("savee", "paper"): 384,
+    ("savee", "emobox"): 4 * 360,
+    ("ravdess", "emobox"): 1200,
+}
 SHARED = {"same_recording": "recordings", "same_speaker": "speakers", "same_sentence": "sentences"}
 
 
@@ -69,6 +78,36 @@ def front_end() -> str:
     return f"Largest difference from {librosa} on {clips} real recordings: {difference:.1e} (image values 0–1)."
 
 
+def not_run() -> str:
+    """Rows of runs/paper.sh that are not here yet, with what they would cost and the command that runs them."""
+    there = {(row["corpus"], row["protocol"], row["recipe"]) for row in ROWS}
+    measured = next(r for r in ROWS if (r["corpus"], r["protocol"], r["model"]) == ("emodb", "paper", "student"))
+    hours = measured["train_seconds"] / 3600 / PAPER_STEPS["emodb", "paper"]
+    lines = ["| corpus | protocol | estimated core hours | command |", "|---|---|--:|---|"]
+    for (corpus, protocol), steps in PAPER_STEPS.items():
+        if (corpus, protocol, "paper") not in there:
+            only = " --fold 1" if corpus == "ravdess" else ""
+            command = (
+                f"feltone train paper --corpus {corpus} --protocol {protocol}{only} --out runs/{corpus}-{protocol}"
+            )
+            lines.append(f"| {corpus} | {protocol} | {hours * steps:.1f} | `{command}` |")
+    return "\n".join(lines)
+
+
+def paper_errors() -> str:
+    """Errors under `paper` by kind and strength of the perturbation, from results/paper_errors.json."""
+    found = json.loads((ROOT / "results" / "paper_errors.json").read_text())
+    kinds = found["errors"]["student"]
+    strengths = list(next(iter(kinds.values())))
+    head = ["| copies | network | clips |", *(f" strength {strength} |" for strength in strengths)]
+    lines = ["".join(head), "|---|---|--:|" + "--:|" * len(strengths)]
+    for kind in kinds:
+        for network, counts in found["errors"].items():
+            cells = [kind, network, str(found["tested"][kind]), *(str(counts[kind][s]) for s in strengths)]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def shipped_card() -> str:
     """The card of the shipped student, with the scores of its recipe."""
     description = artifact.load(verify=False).description
@@ -83,7 +122,14 @@ def shipped_card() -> str:
 
 def main() -> int:
     """Write what has changed, or with --check say what has."""
-    made = {"honest": honest_table(), "costs": costs(), "front_end": front_end(), "all": tables.markdown_table(ROWS)}
+    made = {
+        "honest": honest_table(),
+        "all": tables.markdown_table(ROWS),
+        "not_run": not_run(),
+        "paper_errors": paper_errors(),
+        "costs": costs(),
+        "front_end": front_end(),
+    }
     wanted = {file: tables.render(file.read_text(), made) for file in (ROOT / "README.md", ROOT / "RESULTS.md")}
     wanted[artifact.find() / "README.md"] = shipped_card()
     stale = [file for file, text in wanted.items() if file.read_text() != text]

@@ -94,7 +94,12 @@ def copies_of(clip: Clip, config: FeatureConfig, seed: int, cache: Path) -> NDAr
 def image_of_copy(
     waveform: features.Waveform, clip: Clip, copy: str, config: FeatureConfig, seed: int
 ) -> features.Image:
-    """Image of one version of a clip; the randomness depends on clip, copy and seed alone."""
-    entropy = int.from_bytes(hashlib.sha256(f"{clip.key} {copy}".encode()).digest()[:8])
-    rng = np.random.default_rng([seed, entropy])
+    """Image of one version of a clip."""
+    rng = generator_of(clip, copy, seed)
     return features.log_mel_image(COPIES[copy](waveform, rng, config.clip_samples, 1.0), config)
+
+
+def generator_of(clip: Clip, copy: str, seed: int) -> np.random.Generator:
+    """The randomness of one version of a clip: it depends on clip, copy and seed alone."""
+    entropy = int.from_bytes(hashlib.sha256(f"{clip.key} {copy}".encode()).digest()[:8])
+    return np.random.default_rng([seed, entropy])
