@@ -35,7 +35,7 @@ def honest_table() -> str:
         key = (row["corpus"], PROTOCOL_ORDER.index(row["protocol"]), row["recipe"])
         groups.setdefault(key, {})[row["model"]] = row
     lines = [
-        "| corpus | protocol | recipe | student WA % | student UAR % | teacher WA % | folds | of the test, in training |",
+        "| corpus | protocol | recipe | student WA % | student UAR % | teacher WA % | folds | test shares with train |",
         "|---|---|---|--:|--:|--:|--:|---|",
     ]
     for (corpus, protocol, recipe), models in sorted(groups.items()):
