@@ -14,7 +14,7 @@ from feltone.lab import card, tables
 
 ROOT = Path(__file__).parents[1]
 ROWS = tables.read_rows(ROOT / "results" / "accuracy")
-PROTOCOL_ORDER = ("paper", "clean", "emobox", "speaker", "sentence", "speaker-sentence", "cross")
+PROTOCOL_ORDER = ("paper", "clean", "emobox", "speaker", "sentence", "speaker-sentence", "own", "cross")
 PAPER_STEPS = {  # steps of an epoch at batch 4, summed over folds, of the rows the paper recipe is wanted for
     ("emodb", "paper"): 428,
     ("emodb", "clean"): 428,

@@ -29,8 +29,9 @@ EMOBOX = {  # corpus -> folds, training and test clips of each, speakers of the 
 
 @pytest.fixture(scope="module")
 def small(synthetic_emodb: Path) -> list[Clip]:
-    """4 speakers x 7 labels x 2 sentences."""
-    return corpora.read("emodb", synthetic_emodb)
+    """4 speakers x 7 labels x 2 sentences; a division of its own, by sentence."""
+    clips = corpora.read("emodb", synthetic_emodb)
+    return [replace(clip, split="test" if clip.sentence == "a01" else "train") for clip in clips]
 
 
 @pytest.fixture(scope="module")
@@ -347,7 +348,7 @@ def test_corpora_that_share_no_two_classes() -> None:
 
 
 def test_emobox_without_folds(small: list[Clip], tmp_path: Path) -> None:
-    with pytest.raises(ProtocolError, match="emobox: say where the published folds are"):
+    with pytest.raises(ProtocolError, match="emobox: say where its folds are"):
         split("emobox", small)
     with pytest.raises(ProtocolError, match=r"emobox: neither .*emodb\.csv nor .*data/emodb exists"):
         split("emobox", small, published=tmp_path)
@@ -387,3 +388,13 @@ def test_damaged_clone_of_emobox(line: str, small: list[Clip], tmp_path: Path) -
     path.write_text(line + "\n", encoding="utf-8")
     with pytest.raises(ProtocolError, match=r"emodb_test_fold_1\.jsonl, line 1: not a JSON object with 'wav'"):
         split("emobox", small, published=tmp_path)
+
+
+def test_own_follows_the_division_that_the_clips_bring_along(synthetic_emodb: Path) -> None:
+    clips = [replace(clip, split=None) for clip in corpora.read("emodb", synthetic_emodb)]
+    told = [replace(clip, split="test" if clip.speaker == clips[0].speaker else "train") for clip in clips]
+    (fold,) = split("own", told)
+    assert {sample.clip.speaker for sample in fold.test} == {clips[0].speaker}
+    assert audit(fold).same_speaker == 0 and len({s.clip for s in fold.train}) + len(fold.test) == len(clips)
+    with pytest.raises(ProtocolError, match="own: 0 clips say split=train"):
+        split("own", clips)

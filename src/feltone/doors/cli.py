@@ -149,7 +149,7 @@ def train(
     corpus: Annotated[str, typer.Option(help="a known corpus, several joined by +, or `manifest`")],
     data: Data,
     protocol: Annotated[
-        str, typer.Option(help="paper, clean, speaker, sentence, speaker-sentence, emobox, cross, all")
+        str, typer.Option(help="paper, clean, speaker, sentence, speaker-sentence, emobox, own, cross, all")
     ],
     out: Annotated[Path, typer.Option(help="folder of the run; continued when it exists")],
     fold: Annotated[list[int] | None, typer.Option(help="only these folds (repeatable)")] = None,

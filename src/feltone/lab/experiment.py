@@ -83,9 +83,7 @@ class Experiment:
         return Material.read(self.corpus, self.data)
 
     def folds(self, material: Material) -> list[Fold]:
-        """The protocol's folds of these clips; `all` is one fold without a test part, for a model to ship."""
-        if self.protocol == "all":
-            return [protocols.everything(material.clips)]
+        """The protocol's folds of these clips."""
         if self.protocol == "cross":
             if self.test_corpus is None:
                 raise ConfigError("protocol cross: name the corpus to test on with --test-corpus")

@@ -124,6 +124,14 @@ def cross(train: Sequence[Clip], test: Sequence[Clip]) -> list[Fold]:
     return [_fold("cross", 1, *([clip for clip in _in_order(part) if clip.label in shared] for part in (train, test)))]
 
 
+def own(clips: Sequence[Clip]) -> list[Fold]:
+    """The division that the corpus or manifest brings along: its clips say `train` or `test`."""
+    train, test = ([clip for clip in _in_order(clips) if clip.split == part] for part in ("train", "test"))
+    if not train or not test:
+        raise ProtocolError(f"own: {len(train)} clips say split=train and {len(test)} split=test; both are needed")
+    return [_fold("own", 1, train, test)]
+
+
 def emobox(clips: Sequence[Clip], published: Path) -> list[Fold]:
     """The folds EmoBox published, read from a folder of `<corpus>.csv` or a clone of EmoBox (`published_folds.py`)."""
     ordered = _in_order(clips)
@@ -151,18 +159,15 @@ PROTOCOLS: Mapping[str, str] = {
     "sentence": "sentence-disjoint folds",
     "speaker-sentence": "disjoint in both",
     "emobox": "the folds EmoBox published",
+    "own": "the division the corpus or manifest brings along",
     "cross": "train on some corpora, test on another",
+    "all": "train on everything, test nothing: for a model to ship",
 }
 """Name -> one line; `split` makes the folds of all but `cross`, which needs two lists of clips."""
 
 
 def split(
-    protocol: str,
-    clips: Sequence[Clip],
-    *,
-    seed: int = 0,
-    folds: int | None = None,
-    published: Path | None = None,
+    protocol: str, clips: Sequence[Clip], *, seed: int = 0, folds: int | None = None, published: Path | None = None
 ) -> list[Fold]:
     """Folds of a corpus under a protocol.
 
@@ -181,11 +186,11 @@ def split(
     grouped = {"speaker": speaker, "sentence": sentence, "speaker-sentence": speaker_sentence}
     if protocol in grouped:
         return grouped[protocol](clips, seed, folds)
+    if protocol in ("own", "all"):
+        return own(clips) if protocol == "own" else [everything(clips)]
     if protocol == "emobox":
         if published is None:
-            raise ProtocolError(
-                "emobox: say where the published folds are (--folds-from, or folds/ below FELTONE_DATA)"
-            )
+            raise ProtocolError("emobox: say where its folds are (--folds-from, or folds/ below FELTONE_DATA)")
         return emobox(clips, published)
     if protocol == "cross":
         raise ProtocolError("cross: needs two lists of clips, to train on and to test on; name both corpora")
