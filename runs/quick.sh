@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The whole story on a CPU in minutes: verify a corpus, train teacher -> matching -> student for one epoch each,
-# score it with its leakage audit, recognise a clip with it. Expect scores near chance: it shows that it runs.
+# score it with its leakage audit, recognise clips with it. Expect rough scores: it shows that everything runs.
 #
 #   FELTONE_DATA=~/corpora bash runs/quick.sh [corpus]
 set -euo pipefail

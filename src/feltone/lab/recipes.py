@@ -54,7 +54,7 @@ def smoke() -> Recipe:
     """One epoch per stage, on anything: does it run at all?
 
     Command: `feltone train smoke --corpus manifest --data my.csv --protocol clean --out RUN`.
-    Cost: a minute. Expect scores near chance.
+    Cost: a few minutes. Expect a rough score; it shows that everything runs.
     """
     return Recipe("smoke", three_stages("student", "student", epochs=1, halve_every=1))
 
