@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 def by_librosa(waveform: features.Waveform) -> np.ndarray:
     """The same image by librosa, in double precision."""
     mel = librosa.feature.melspectrogram(
-        y=features.cut_or_pad(waveform, DEFAULT.clip_samples).astype(np.float64),
+        y=librosa.util.fix_length(waveform, size=DEFAULT.clip_samples).astype(np.float64),
         sr=DEFAULT.sample_rate,
         n_fft=DEFAULT.fft_size,
         hop_length=DEFAULT.hop_size,
@@ -33,7 +33,7 @@ def by_librosa(waveform: features.Waveform) -> np.ndarray:
         norm=None,
     )
     decibels = librosa.power_to_db(mel, ref=np.max, amin=1e-20, top_db=-DEFAULT.floor_db)
-    return (1 - decibels / DEFAULT.floor_db) @ features.area_matrix(DEFAULT.frames, DEFAULT.columns).T
+    return (1 - decibels / DEFAULT.floor_db) @ features.area_matrix(DEFAULT.frames, DEFAULT.columns)
 
 
 def main() -> None:

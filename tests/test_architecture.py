@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "feltone"
-CORE_MAY_IMPORT = {"numpy", "scipy", "soundfile", "soxr", "onnxruntime", "PIL", "av", "huggingface_hub", "feltone"}
+CORE_MAY_IMPORT = {"numpy", "soundfile", "soxr", "onnxruntime", "PIL", "av", "huggingface_hub", "feltone"}
 DOORS_MAY_ADD = {"typer", "click", "rich", "torch"}  # torch: for TensorBoard's writer alone
 LONGEST_MODULE = 300
 

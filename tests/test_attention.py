@@ -30,6 +30,17 @@ def test_even_attention_is_a_flat_mask(patches: tuple[int, int], smoothing: floa
     np.testing.assert_allclose(attention.over_time(flat, patches, smoothing_columns=smoothing), 1 / 128, atol=1e-8)
 
 
+@pytest.mark.parametrize("smoothing", [0.5, 2.0, 2.13, 40.0])
+@pytest.mark.parametrize("patches", [SLICES, SQUARES])
+def test_smoothing_equals_scipys(patches: tuple[int, int], smoothing: float) -> None:
+    ndimage = pytest.importorskip("scipy.ndimage", reason="the core does without scipy; its oracle is in feltone[dev]")
+    given = weights(patches)
+    sharp = attention.mask(given, patches, smoothing_columns=0).astype(np.float64)
+    expected = ndimage.gaussian_filter(sharp, smoothing, mode="reflect")
+    found = attention.mask(given, patches, smoothing_columns=smoothing)
+    np.testing.assert_allclose(found, expected / expected.max(), atol=1e-6)
+
+
 @pytest.mark.parametrize("column", [0, 1, 40, 127])
 @pytest.mark.parametrize("smoothing", [0.0, 1.0, 2.0, 5.0])
 def test_a_peak_stays_where_it_is(column: int, smoothing: float) -> None:

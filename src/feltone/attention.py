@@ -55,8 +55,6 @@ def _spread(
     attention: NDArray[np.floating], patches: tuple[int, int], image: tuple[int, int], smoothing_columns: float
 ) -> NDArray[np.float64]:
     """Attention of the last block on the image, smoothed but not normalised, shape `image`."""
-    from scipy.ndimage import gaussian_filter  # imported late, as everywhere in the core
-
     if not smoothing_columns >= 0:
         raise ConfigError(f"smoothing_columns {smoothing_columns} must be 0 (none) or more")
     tiles = _last_block(np.asarray(attention, np.float64), patches)
@@ -64,8 +62,18 @@ def _spread(
         raise ConfigError(f"an image of {image} cannot be cut into {patches} equal patches")
     height, width = image[0] // patches[0], image[1] // patches[1]
     pixels = np.repeat(np.repeat(tiles, height, axis=0), width, axis=1) / (height * width)
+    return _smoothed(_smoothed(pixels, smoothing_columns).T, smoothing_columns).T
+
+
+def _smoothed(lines: NDArray[np.float64], deviation: float) -> NDArray[np.float64]:
+    """Every line convolved with a Gaussian of that standard deviation, cut off at four of them."""
+    if not deviation:
+        return lines
+    radius = round(4 * deviation)
+    weights = np.exp(-0.5 * np.square(np.arange(-radius, radius + 1) / deviation))
     # Mirrored at the borders: nothing leaks out of the image, and along mel a vertical slice stays constant.
-    return np.asarray(gaussian_filter(pixels, smoothing_columns, mode="reflect"))
+    mirrored = np.pad(lines, ((0, 0), (radius, radius)), mode="symmetric")
+    return np.lib.stride_tricks.sliding_window_view(mirrored, len(weights), axis=1) @ (weights / weights.sum())
 
 
 def _last_block(attention: NDArray[np.float64], patches: tuple[int, int]) -> NDArray[np.float64]:

@@ -21,6 +21,9 @@ from feltone.errors import ConfigError
 Waveform = NDArray[np.float32]  # samples, full scale at +-1
 Image = NDArray[np.float32]  # mel bands (low to high) x time columns, values in [0, 1]
 
+FRAMES_AT_ONCE = 64  # transformed together: what they need fits a core's own cache
+BANDS_AT_ONCE = 16  # a triangle reaches few bins, a column few frames: most of both matrices is zero
+COLUMNS_AT_ONCE = 16
 SILENCE_POWER = 1e-18  # a clip whose strongest mel band is below this is digital silence: its image is black
 
 
@@ -81,14 +84,6 @@ class FeatureConfig:
 DEFAULT = FeatureConfig()
 
 
-def cut_or_pad(waveform: Waveform, samples: int) -> Waveform:
-    """The first `samples` of a waveform, followed by zeros where it is shorter."""
-    clip = np.zeros(samples, np.float32)
-    kept = min(len(waveform), samples)
-    clip[:kept] = waveform[:kept]
-    return clip
-
-
 def log_mel_image(waveform: Waveform, config: FeatureConfig = DEFAULT) -> Image:
     """Image of the first `clip_seconds` of a mono waveform at `config.sample_rate`.
 
@@ -100,26 +95,50 @@ def log_mel_image(waveform: Waveform, config: FeatureConfig = DEFAULT) -> Image:
         float32, shape (mel_bands, columns); 1 is the clip's strongest band, 0 is `floor_db` below it or less.
         Digital silence gives all zeros.
     """
-    mel = mel_power(cut_or_pad(waveform, config.clip_samples), config)
-    peak = mel.max()
+    mel = mel_power(waveform, config)
+    image = np.zeros((config.mel_bands, config.columns), np.float32)
+    peak = mel.max(initial=0)
     if peak < SILENCE_POWER:
-        return np.zeros((config.mel_bands, config.columns), np.float32)
-    decibels = 10 * np.log10(np.maximum(mel / peak, np.float32(10 ** (config.floor_db / 10))))
-    relative = np.clip(1 - decibels / np.float32(config.floor_db), 0, 1)
-    return np.ascontiguousarray(area_matrix(config.frames, config.columns) @ relative).T.copy()
+        return image
+    floor = np.float32(10 ** (config.floor_db / 10))
+    frames = np.zeros((config.frames, config.mel_bands), np.float32)  # 0 at the floor, 1 at the peak
+    reached = frames[: len(mel)]
+    np.maximum(np.divide(mel, peak, out=reached), floor, out=reached)
+    np.log(reached, out=reached)  # the natural logarithm is NumPy's fastest
+    reached /= -np.log(floor)  # divided, so that the floor itself becomes exactly -1, and silence exactly black
+    reached += 1
+    for rows, columns, weights in area_blocks(config):
+        if rows.start < len(mel):
+            image[:, columns] = frames[rows].T @ weights
+    return np.clip(image, 0, 1, out=image)
 
 
-def mel_power(clip: Waveform, config: FeatureConfig = DEFAULT) -> NDArray[np.float32]:
-    """Mel power spectra of a clip of exactly `clip_samples`: float32, shape (frames, mel_bands)."""
-    import scipy.fft  # imported late: it costs more than the rest of the core together
+def mel_power(waveform: Waveform, config: FeatureConfig = DEFAULT) -> NDArray[np.float32]:
+    """Mel power spectra of the first `clip_seconds`: float32, shape (frames the recording reaches, mel_bands).
 
+    The padding after a short recording needs no transform: the frames that are not returned are zero.
+    """
+    window, hop = config.window_size, config.hop_size
+    samples = min(len(waveform), config.clip_samples)
+    count = min(config.frames, -(-(samples + window // 2) // hop)) if samples else 0
     # Only the window's own samples are framed; the zeros that fill the transform need not be read, and where
     # the window sits inside the transform changes the phase alone.
-    padded = np.pad(clip, config.window_size // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, config.window_size)[:: config.hop_size]
-    spectra = scipy.fft.rfft(frames * hamming(config.window_size), config.fft_size)
-    power = spectra.real**2 + spectra.imag**2
-    return np.asarray(power @ mel_matrix(config), np.float32)
+    padded = np.zeros(samples + 2 * window, np.float32)
+    padded[window // 2 : window // 2 + samples] = waveform[:samples]
+    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop][:count]
+    shape, blocks = hamming(window), mel_blocks(config)
+    scratch = np.zeros((FRAMES_AT_ONCE, config.fft_size), np.float32)
+    mel = np.empty((-(-count // FRAMES_AT_ONCE) * FRAMES_AT_ONCE, config.mel_bands), np.float32)
+    for start in range(0, count, FRAMES_AT_ONCE):
+        some = frames[start : start + FRAMES_AT_ONCE]
+        np.multiply(some, shape, out=scratch[: len(some), :window])
+        # Always a whole block, what is left in it from before included: the rounding of a product depends on its size.
+        spectra = np.fft.rfft(scratch)
+        power = spectra.real**2
+        power += spectra.imag**2
+        for bins, bands, weights in blocks:
+            np.matmul(power[:, bins], weights, out=mel[start : start + FRAMES_AT_ONCE, bands])
+    return mel[:count]
 
 
 @cache
@@ -149,13 +168,37 @@ def mel_matrix(config: FeatureConfig) -> NDArray[np.float32]:
     return np.asarray(np.maximum(0, np.minimum(rising, falling)), np.float32)
 
 
+Block = tuple[slice, slice, NDArray[np.float32]]
+"""Rows, columns and values of a dense part of a matrix that is zero elsewhere."""
+
+
+@cache
+def mel_blocks(config: FeatureConfig) -> tuple[Block, ...]:
+    """The non-zero parts of `mel_matrix`, `BANDS_AT_ONCE` bands each: (bins, bands, weights)."""
+    matrix = mel_matrix(config)
+    return tuple(_dense(matrix, slice(k, k + BANDS_AT_ONCE)) for k in range(0, config.mel_bands, BANDS_AT_ONCE))
+
+
+@cache
+def area_blocks(config: FeatureConfig) -> tuple[Block, ...]:
+    """The non-zero parts of `area_matrix`, `COLUMNS_AT_ONCE` columns each: (frames, columns, weights)."""
+    matrix = area_matrix(config.frames, config.columns)
+    return tuple(_dense(matrix, slice(k, k + COLUMNS_AT_ONCE)) for k in range(0, config.columns, COLUMNS_AT_ONCE))
+
+
+def _dense(matrix: NDArray[np.float32], columns: slice) -> Block:
+    used = np.flatnonzero(matrix[:, columns].any(1))
+    rows = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
+    return rows, columns, np.ascontiguousarray(matrix[rows, columns])
+
+
 @cache
 def area_matrix(frames: int, columns: int) -> NDArray[np.float32]:
-    """Averaging of `frames` into `columns` of equal width: (columns, frames), rows sum to 1.
+    """Averaging of `frames` into `columns` of equal width: (frames, columns), columns sum to 1.
 
     A frame that straddles two columns counts for each in proportion to its overlap.
     """
     width = frames / columns
-    starts = np.arange(columns)[:, None] * width
-    overlap = np.minimum(starts + width, np.arange(1, frames + 1)) - np.maximum(starts, np.arange(frames))
+    starts, first = np.arange(columns) * width, np.arange(frames)[:, None]
+    overlap = np.minimum(starts + width, first + 1) - np.maximum(starts, first)
     return np.asarray(np.maximum(0, overlap) / width, np.float32)
