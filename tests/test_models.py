@@ -44,6 +44,34 @@ def test_the_student_does_not_notice_the_order_of_its_patches() -> None:
     assert torch.allclose(straight.attention[..., order], shuffled.attention, atol=ROUNDING)
 
 
+@pytest.mark.parametrize("name", VARIANTS)
+def test_leaving_out_what_nothing_reads_in_the_last_block_changes_neither_outputs_nor_gradients(name: str) -> None:
+    gradients, outputs = [], []
+    for every_token in (False, True):
+        model = network(name)
+        outputs.append(model(images(), every_token=every_token))
+        (outputs[-1].logits.square().sum() + outputs[-1].embedding.abs().sum()).backward()
+        gradients.append({key: value.grad for key, value in model.named_parameters()})
+    for found, expected in zip(*outputs, strict=True):
+        assert torch.allclose(found, expected, atol=ROUNDING)
+    largest = max(float(gradient.abs().max()) for gradient in gradients[1].values())
+    for key, expected in gradients[1].items():
+        assert torch.allclose(gradients[0][key], expected, atol=1e-5 * largest), key
+
+
+@pytest.mark.parametrize("silent", [1, 37, 127])
+@torch.inference_mode()
+def test_one_column_of_silence_that_counts_for_all_of_them_is_all_of_them(silent: int) -> None:
+    x = images()
+    x[:, :, 128 - silent :] = 0
+    student = network("student")
+    spelled_out = student(x)
+    merged = student(x[:, :, : 129 - silent], torch.full((2,), float(silent)))
+    assert torch.allclose(merged.logits, spelled_out.logits, atol=ROUNDING)
+    together = spelled_out.attention[..., 128 - silent :].sum(-1)
+    assert torch.allclose(merged.attention[..., -1], together, atol=ROUNDING)
+
+
 @pytest.mark.parametrize("name", ["teacher", "teacher-sinusoidal", "teacher-nope"])
 @torch.inference_mode()
 def test_a_teacher_notices_the_order_of_the_columns(name: str) -> None:

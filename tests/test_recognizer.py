@@ -57,7 +57,51 @@ def test_level_does_not_change_what_is_heard(recognize: Recognizer) -> None:
 def test_int8_says_nearly_what_fp32_says(recognize: Recognizer) -> None:
     small = feltone.load(precision="int8")
     images = np.stack([features.log_mel_image(voice(2, seed)) for seed in range(4)])
-    assert np.abs(small.images(images).probabilities - recognize.images(images).probabilities).max() < 0.1
+    assert np.abs(small.images(images).probabilities - recognize.images(images).probabilities).max() < 0.02
+
+
+@pytest.mark.parametrize("lengths", [[0.5], [1.0, 2.7], [3.0, 4.0], [0.2, 0.3, 3.95]])
+def test_silence_merged_into_one_column_changes_nothing(recognize: Recognizer, lengths: list[float]) -> None:
+    images = np.stack([features.log_mel_image(voice(seconds)) for seconds in lengths])
+    merged = recognize.images(images)
+    spelled_out = recognize._session.run(["logits", "embedding", "attention"], {"image": images})  # all 128 columns
+    for found, expected in zip(merged[1:], spelled_out, strict=True):
+        np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+def test_many_files_are_recognised_in_order_and_a_bad_one_costs_itself(recognize: Recognizer, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{k}.wav" for k in range(12)]
+    for k, path in enumerate(paths):
+        soundfile.write(path, voice(0.4 + 0.3 * k, k), RATE)
+    paths[5].write_bytes(b"no sound")
+    paths[7].unlink()
+    for workers in (1, 2, 5):
+        found = list(recognize.files(paths, workers=workers))
+        assert [source for source, _ in found] == paths
+        for k, (path, result) in enumerate(found):
+            if k in (5, 7):
+                assert isinstance(result, AudioError) and path.name in str(result)
+            else:
+                alone = recognize(path)
+                assert result.label == alone.label
+                assert list(result.scores.values()) == pytest.approx(list(alone.scores.values()), abs=1e-5)
+
+
+def test_files_are_taken_as_they_are_needed(recognize: Recognizer, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "v.wav", voice(0.5), RATE)
+    taken = 0
+
+    def endless() -> Iterator[Path]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield tmp_path / "v.wav"
+
+    results = recognize.files(endless(), workers=2)
+    for _ in range(10):
+        next(results)
+    results.close()
+    assert taken < 30
 
 
 def test_only_the_first_four_seconds_of_a_file_count_and_it_says_so(recognize: Recognizer, tmp_path: Path) -> None:

@@ -3,10 +3,14 @@
 recognize.images(batch)         (B, mel, columns) -> class probabilities, embedding, attention
 recognize.waveform(samples)     mono samples at the model's rate -> Prediction
 recognize("clip.wav")           a file's first four seconds -> Prediction
+recognize.files(paths)          many files, on every core -> (path, Prediction) in their order
 recognize.timeline("talk.mp3")  windows over a recording of any length -> Timeline
 """
 
-from collections.abc import Iterator
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -17,12 +21,13 @@ from numpy.typing import NDArray
 
 from feltone import audio, features
 from feltone.artifact import Artifact, load
-from feltone.errors import AudioError, ConfigError
+from feltone.errors import AudioError, ConfigError, FeltoneError
 from feltone.features import Image, Waveform
 from feltone.timeline import SILENCE, Segment, Timeline
 
 Array = NDArray[np.float32]
 
+AHEAD = 4  # recordings per worker that are under way or wait to be collected
 WINDOW_BATCH = 16  # windows of a long recording recognised together
 SHORTEST_WINDOW_SECONDS = 0.5  # what remains at a recording's end is a window of its own from this length on
 
@@ -53,20 +58,34 @@ class Recognizer:
     """A model ready to recognise; made by `feltone.load`."""
 
     def __init__(self, artifact: Artifact, *, precision: str = "fp32", threads: int | None = None) -> None:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors only: what ONNX Runtime warns of is nothing a user could mend
-        if threads:
-            options.intra_op_num_threads = threads
         self.artifact = artifact
         self.labels = artifact.labels
         self.features = artifact.features
-        graph = str(artifact.graph(precision))
-        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self.precision, self.threads = precision, threads
+        self._session = session(artifact.graph(precision), threads)
+        self._merges_padding = "copies" in {value.name for value in self._session.get_inputs()}
 
     def images(self, images: Array) -> Outputs:
-        """Run the graph: float32 (B, mel bands, columns), values in [0, 1] -> Outputs."""
-        logits, embedding, attention = self._session.run(["logits", "embedding", "attention"], {"image": images})
-        return Outputs(softmax(logits), logits, embedding, attention)
+        """Run the graph: float32 (B, mel bands, columns), values in [0, 1] -> Outputs.
+
+        Where the graph allows, the silence that all images end with is given as one column that counts for all of
+        them: the same result, and a recording of one second costs a quarter of one of four.
+        """
+        columns = images.shape[-1]
+        sounding = int(np.flatnonzero(images.any(axis=(0, 1))).max(initial=-1)) + 1
+        if not self._merges_padding or columns - sounding < 2:
+            logits, embedding, attention = self._run({"image": images})
+            return Outputs(softmax(logits), logits, embedding, attention)
+        silent = columns - sounding
+        copies = np.full(len(images), silent, np.float32)
+        merged = np.ascontiguousarray(images[:, :, : sounding + 1])
+        logits, embedding, attention = self._run({"image": merged, "copies": copies})
+        silence = np.repeat(attention[..., -1:] / silent, silent, -1)
+        return Outputs(softmax(logits), logits, embedding, np.concatenate([attention[..., :-1], silence], -1))
+
+    def _run(self, inputs: dict[str, Array]) -> list[Array]:
+        outputs: list[Array] = self._session.run(["logits", "embedding", "attention"], inputs)
+        return outputs
 
     def waveform(self, samples: Waveform, *, cut: bool = False) -> Prediction:
         """Recognise the first `clip_seconds` of mono float32 samples at the model's sampling rate.
@@ -107,6 +126,36 @@ class Recognizer:
             return self.waveform(samples)
         except AudioError as fault:
             raise AudioError(f"{audio.name_of(source)}: {fault}") from None
+
+    def files(
+        self, sources: Iterable[audio.Source], *, workers: int | None = None
+    ) -> Iterator[tuple[audio.Source, Prediction | FeltoneError]]:
+        """Recognise many recordings, several at once; what cannot be read comes as its error, in its place.
+
+        Results come in the order of the sources, which are taken as they are needed: memory does not grow.
+
+        Args:
+            sources: what `recognize(source)` takes.
+            workers: recordings at once; None for one per core.
+        """
+        workers = workers or os.cpu_count() or 1
+        # One thread each: several recordings at once use the cores better than several cores on one of them.
+        single = self if self.threads == 1 else Recognizer(self.artifact, precision=self.precision, threads=1)
+        waiting: deque[tuple[audio.Source, Future[Prediction | FeltoneError]]] = deque()
+        with ThreadPoolExecutor(workers, thread_name_prefix="feltone") as pool:
+            for source in sources:
+                waiting.append((source, pool.submit(single._attempt, source)))
+                if len(waiting) >= AHEAD * workers:
+                    done, future = waiting.popleft()
+                    yield done, future.result()
+            for done, future in waiting:
+                yield done, future.result()
+
+    def _attempt(self, source: audio.Source) -> Prediction | FeltoneError:
+        try:
+            return self(source)
+        except FeltoneError as fault:
+            return fault
 
     def timeline(self, source: audio.Source, *, hop: float = 1.0) -> Timeline:
         """All windows of a recording; see `segments`."""
@@ -158,6 +207,15 @@ def windows(chunks: Iterator[Waveform], config: features.FeatureConfig, hop: flo
     fresh = len(held) - (size - step if start else 0)
     if fresh >= SHORTEST_WINDOW_SECONDS * rate or (start == 0 and len(held)):
         yield start / rate, held
+
+
+def session(graph: Path, threads: int | None) -> onnxruntime.InferenceSession:
+    """ONNX Runtime on the CPU with a graph; `threads` None for as many as there are cores."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors only: what ONNX Runtime warns of is nothing a user could mend
+    if threads:
+        options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 
 
 def softmax(logits: Array) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 import feltone
 from feltone import artifact, attention, page, picture
 from feltone.doors import console
-from feltone.doors.predict import WRONG, attempt, report, show
+from feltone.doors.predict import WRONG, attempt, described, report, show
 from feltone.files import write_atomically, write_text
 from feltone.recognizer import Prediction, Recognizer, from_model
 
@@ -29,7 +29,7 @@ def demonstrate(audio: Path | None, out: Path, model: str | None) -> int:
     if not predictions:
         return report(0, errors) or WRONG
     named = [(Path(name).name, prediction) for name, prediction in predictions]
-    show(named)
+    show([{"file": name} | described(prediction) for name, prediction in named])
     write_text(out, demo_page(recognize, named, bundled=audio is None))
     code = report(len(predictions), errors)
     console.say(f"\n{'Synthetic clips; ' if audio is None else ''}model {recognize.artifact.name}")
@@ -40,9 +40,9 @@ def demonstrate(audio: Path | None, out: Path, model: str | None) -> int:
 
 def demo_page(recognize: Recognizer, predictions: list[tuple[str, Prediction]], *, bundled: bool) -> str:
     """One self-contained page: spectrogram, attention and class scores of every clip."""
-    described = {clip["file"]: clip for clip in bundled_clips()} if bundled else {}
+    about = {clip["file"]: clip for clip in bundled_clips()} if bundled else {}
     scale = 2 if len(predictions) <= SHARP_CARDS else 1
-    cards = [card(recognize, name, p, described.get(name, {}), scale) for name, p in predictions[:MOST_CARDS]]
+    cards = [card(recognize, name, p, about.get(name, {}), scale) for name, p in predictions[:MOST_CARDS]]
     rest = len(predictions) - len(cards)
     return page.page(
         "What Feltone heard",

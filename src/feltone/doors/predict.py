@@ -1,7 +1,7 @@
 """`feltone predict`: files, folders and standard input -> predictions or timelines, with nothing silently skipped."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,14 +16,22 @@ T = TypeVar("T")
 
 
 def predict_clips(recognize: Recognizer, paths: Sequence[str], *, as_json: bool) -> int:
-    """Recognise the first seconds of every recording; returns the exit code."""
-    predictions, errors = attempt(recognize, paths)
+    """Recognise the first seconds of every recording, several at once; returns the exit code."""
+    sources, errors = expand(paths)
+    rows = []
+    with console.progress("recognising", len(sources)) as advance:
+        results = recognize.files(source for _, source in sources)
+        for (name, _), (_, found) in zip(sources, results, strict=True):
+            if isinstance(found, FeltoneError):
+                errors.append({"file": name, "error": str(found)})
+            else:
+                rows.append({"file": name} | described(found))
+            advance()
     if as_json:
-        rows = [{"file": name} | described(prediction) for name, prediction in predictions]
         console.document({"model": recognize.artifact.name, "predictions": rows, "errors": errors})
-    elif predictions:
-        show(predictions)
-    return report(len(predictions), errors)
+    elif rows:
+        show(rows)
+    return report(len(rows), errors)
 
 
 def predict_timelines(recognize: Recognizer, paths: Sequence[str], hop: float, form: str) -> int:
@@ -92,16 +100,16 @@ def described(prediction: Prediction) -> dict[str, Any]:
     }
 
 
-def show(predictions: Sequence[tuple[str, Prediction]]) -> None:
-    """A table of predictions: emotion, its score, the runner-up."""
-    rows = []
-    for name, prediction in predictions:
-        ranked = sorted(prediction.scores.items(), key=lambda item: -item[1])
+def show(rows: Sequence[Mapping[str, Any]]) -> None:
+    """A table of what `described` says of some files: emotion, its score, the runner-up."""
+    shown = []
+    for row in rows:
+        ranked = sorted(row["scores"].items(), key=lambda item: -item[1])
         runner_up = f"{ranked[1][0]} {ranked[1][1]:.0%}"
-        length = f"{prediction.seconds:.1f} s" + (" (cut)" if prediction.cut else "")
-        rows.append([name, prediction.label, f"{ranked[0][1]:.0%}", runner_up, length])
-    console.table(["file", "emotion", "score", "then", "analysed"], rows, numeric=(2, 4))
-    if any(prediction.cut for _, prediction in predictions):
+        length = f"{row['seconds']:.1f} s" + (" (cut)" if row["cut"] else "")
+        shown.append([row["file"], row["label"], f"{ranked[0][1]:.0%}", runner_up, length])
+    console.table(["file", "emotion", "score", "then", "analysed"], shown, numeric=(2, 4))
+    if any(row["cut"] for row in rows):
         console.say("(cut): the recording goes on; --timeline recognises all of it")
 
 

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime
 import torch
 from numpy.typing import NDArray
 
 from feltone import artifact
 from feltone.artifact import Artifact
 from feltone.features import FeatureConfig
-from feltone.files import write_text
+from feltone.files import write_atomically, write_text
 from feltone.lab import card, ledger
 from feltone.lab.corpora.clip import Clip, manifest_digest
 from feltone.lab.models import PatchViT
@@ -96,35 +98,53 @@ def export(
 
 
 def write_graph(network: PatchViT, features: FeatureConfig, file: Path) -> None:
-    """The network as an ONNX graph with a free batch size."""
-    example = torch.rand(2, features.mel_bands, features.columns)
+    """The network as an ONNX graph with a free batch size.
+
+    Where equal patches may be merged (`ModelConfig.merges_padding`) the number of columns is free too, and there is a
+    second input, `copies`: how many columns the last one stands for. It may be left out; then it is 1.
+    """
+    merges = network.config.merges_padding
+    free = torch.export.Dim.DYNAMIC
+    image = torch.rand(2, features.mel_bands, features.columns)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own future
         program = torch.onnx.export(
             network,
-            (example,),
-            input_names=["image"],
+            (image, torch.ones(2)) if merges else (image,),
+            input_names=["image", "copies"] if merges else ["image"],
             output_names=["logits", "embedding", "attention"],
-            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+            dynamic_shapes=({0: free, 2: free}, {0: free}) if merges else ({0: free},),
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
         )
     assert program is not None
-    program.save(str(file), external_data=False)
+    model = program.model_proto
+    if merges:  # an initial value of the same name makes an input optional
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones(1, np.float32), "copies"))
+        model.graph.input[1].type.tensor_type.shape.dim[0].dim_param = "batch_or_1"
+    write_atomically(file, lambda handle: handle.write(model.SerializeToString()))
 
 
 def quantize(graph: Path, file: Path) -> None:
-    """8-bit weights, activations quantised as they come: a quarter of the size, about twice the speed."""
+    """8-bit weights, activations quantised as they come: a quarter of the size, and faster.
+
+    Weights use 7 of their 8 bits: without VNNI instructions a processor adds two products in 16 bits, and full ones
+    overflow there (largest difference of a probability on EmoDB by AVX2: 0.064 with 8 bits, 0.008 with 7).
+    """
     from onnxruntime.quantization import QuantType, quant_pre_process, quantize_dynamic
 
     logging.getLogger().setLevel(logging.ERROR)  # the quantiser advises, through the root logger, what is done here
+    onnxruntime.set_default_logger_severity(3)  # and the runtime warns of an input that may be left out
     with tempfile.TemporaryDirectory() as scratch:
         prepared = Path(scratch) / "prepared.onnx"
         quant_pre_process(str(graph), str(prepared), skip_symbolic_shape=True)
         # Convolutions stay in fp32: the runtime has no fast integer form of them on most CPUs.
-        quantize_dynamic(str(prepared), str(file), weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"])
+        kinds = ["MatMul", "Gemm"]
+        quantize_dynamic(
+            str(prepared), str(file), weight_type=QuantType.QInt8, op_types_to_quantize=kinds, reduce_range=True
+        )
 
 
 def parity(network: PatchViT, sealed: Artifact, precision: str, images: NDArray[np.float32]) -> dict[str, float]:

@@ -26,7 +26,8 @@ class Cost:
     """Cost of one image through a network."""
 
     variant: str
-    macs: int
+    macs: int  # of every token through every block, as the paper counts
+    executed_macs: int  # without what nobody reads in the last block: what recognition and training really compute
     parameters: int
     paper_macs: float | None
 
@@ -39,7 +40,8 @@ def cost(name: str, classes: int = 7) -> Cost:
     """Cost of a variant; raises `ConfigError` for a name that is not known."""
     config = variant(name)
     network = build(config, classes, seed=0)
-    return Cost(name, multiply_adds(network, config.image), parameters(network), PAPER_MACS.get(name))
+    every, executed = (multiply_adds(network, config.image, every_token=every) for every in (True, False))
+    return Cost(name, every, executed, parameters(network), PAPER_MACS.get(name))
 
 
 def costs() -> list[Cost]:
@@ -52,8 +54,8 @@ def parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def multiply_adds(network: nn.Module, image: tuple[int, int]) -> int:
-    """Multiply-adds of one image of that size, in the paper's convention."""
+def multiply_adds(network: nn.Module, image: tuple[int, int], *, every_token: bool = True) -> int:
+    """Multiply-adds of one image of that size, in the paper's convention; see `PatchViT.forward` for `every_token`."""
     normalised = 0
 
     def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:  # noqa: ARG001
@@ -62,7 +64,7 @@ def multiply_adds(network: nn.Module, image: tuple[int, int]) -> int:
 
     hooks = [m.register_forward_hook(count) for m in network.modules() if isinstance(m, NORMALISATIONS)]
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.zeros(1, *image))
+        network(torch.zeros(1, *image), every_token=every_token)
     for hook in hooks:
         hook.remove()
     return int(counter.get_total_flops()) // 2 + OPERATIONS_PER_NORMALISED_ELEMENT * normalised

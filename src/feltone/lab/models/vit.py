@@ -6,6 +6,10 @@ immediately before the classifier.
 
 Shapes: B batch, H W image height (mel) and width (time), T patches, N = T + 1 tokens, D token width, h heads,
 d head width.
+
+Two savings are exact, because nothing but the class token is read at the end and because attention without positions
+does not tell equal tokens apart: the last block computes the class token alone (a quarter of the student), and of the
+equal patches of silence after a short recording one stands for all (`copies`).
 """
 
 from dataclasses import asdict, dataclass
@@ -13,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from feltone.errors import ConfigError
 from feltone.lab.models.stem import ConvolutionalStem, CoordinateChannels, sinusoidal_positions
@@ -47,6 +52,11 @@ class ModelConfig:
             raise ConfigError(f"image {self.image} cannot be cut into patches of {self.patch}")
 
     @property
+    def merges_padding(self) -> bool:
+        """Whether equal patches at the end may be given as one (see `PatchViT.forward`)."""
+        return not self.stem and self.position == "none" and self.patches[0] == 1
+
+    @property
     def patches(self) -> tuple[int, int]:
         """Patches along mel and time."""
         return self.image[0] // self.patch[0], self.image[1] // self.patch[1]
@@ -72,14 +82,20 @@ class Attention(nn.Module):
         self.to_qkv = nn.Linear(config.token_width, 3 * inner, bias=False)
         self.to_out = nn.Linear(inner, config.token_width)
 
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, N, D) -> the same, and the class token's attention (B, h, T)."""
-        B, N, _ = tokens.shape
-        q, k, v = self.to_qkv(self.norm(tokens)).view(B, N, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # B h N d
-        weights = ((q @ k.transpose(-1, -2)) * self.scale).softmax(-1)  # B h N N
-        mixed = (weights.to(v.dtype) @ v).transpose(1, 2).reshape(B, N, -1)
+    def forward(self, tokens: Tensor, emphasis: Tensor | None, outputs: int) -> tuple[Tensor, Tensor]:
+        """(B, N, D) -> the first `outputs` tokens (B, n, D), and the class token's attention (B, h, T)."""
+        normal, inner = self.norm(tokens), self.to_out.in_features
+        if outputs < tokens.shape[1]:
+            q = F.linear(normal[:, :outputs], self.to_qkv.weight[:inner])
+            k, v = F.linear(normal, self.to_qkv.weight[inner:]).chunk(2, -1)
+        else:
+            q, k, v = self.to_qkv(normal).chunk(3, -1)
+        q, k, v = (x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2) for x in (q, k, v))  # B h N d
+        scores = (q @ k.transpose(-1, -2)) * self.scale
+        weights = (scores if emphasis is None else scores + emphasis).softmax(-1)  # B h n N
+        mixed = (weights.to(v.dtype) @ v).transpose(1, 2).flatten(2)
         # Detached: attention is looked at, never learned from, and an unused gradient would still be computed.
-        return tokens + self.to_out(mixed), weights[:, :, 0, 1:].detach()
+        return tokens[:, :outputs] + self.to_out(mixed), weights[:, :, 0, 1:].detach()
 
 
 class Block(nn.Module):
@@ -95,9 +111,9 @@ class Block(nn.Module):
             nn.Linear(config.mlp_width, config.token_width),
         )
 
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, N, D) -> the same, and the class token's attention (B, h, T)."""
-        tokens, attention = self.attention(tokens)
+    def forward(self, tokens: Tensor, emphasis: Tensor | None, outputs: int) -> tuple[Tensor, Tensor]:
+        """As `Attention.forward`."""
+        tokens, attention = self.attention(tokens, emphasis, outputs)
         return tokens + self.mlp(tokens), attention
 
 
@@ -124,23 +140,32 @@ class PatchViT(nn.Module):
         self.norm = nn.LayerNorm(config.token_width)
         self.classifier = nn.Linear(config.token_width, classes)
 
-    def forward(self, image: Tensor) -> Output:
-        """(B, H, W), values in [0, 1] -> Output."""
-        picture = self.coordinates(self.stem(image.unsqueeze(1)))
-        tokens = self.embed(self.cut(picture))
+    def forward(self, image: Tensor, copies: Tensor | None = None, *, every_token: bool = False) -> Output:
+        """Logits, feature and attention of a batch.
+
+        Args:
+            image: (B, H, W), values in [0, 1].
+            copies: (B,), how many equal patches the last one stands for; only where `config.merges_padding`, and W may
+                then be any multiple of the patch width. Its attention is that of all of them together.
+            every_token: compute in the last block what nobody reads, too, as the paper's costs are counted.
+        """
+        tokens = self.embed(self.cut(self.coordinates(self.stem(image.unsqueeze(1)))))
         if self.positions is not None:
             tokens = tokens + self.positions
         tokens = torch.cat([self.class_token.to(tokens.dtype).expand(tokens.shape[0], -1, -1), tokens], dim=1)
+        # c equal tokens weigh in a softmax as one whose score is higher by log c.
+        emphasis = None if copies is None else F.pad(copies.log().view(-1, 1, 1, 1), (tokens.shape[1] - 1, 0))
         attentions = []
         for block in self.blocks:
-            tokens, attention = block(tokens)
+            last = block is self.blocks[-1] and not every_token
+            tokens, attention = block(tokens, emphasis, 1 if last else tokens.shape[1])
             attentions.append(attention)
         embedding = self.norm(tokens[:, 0])
         return Output(self.classifier(embedding), embedding, torch.stack(attentions, dim=1))
 
     def cut(self, picture: Tensor) -> Tensor:
         """(B, C, H, W) -> flattened patches (B, T, C·height·width), row by row of patches."""
-        B, C, _, _ = picture.shape
-        (rows, columns), (height, width) = self.config.patches, self.config.patch
-        tiles = picture.view(B, C, rows, height, columns, width).permute(0, 2, 4, 1, 3, 5)
-        return tiles.reshape(B, rows * columns, C * height * width)
+        B, C, H, W = picture.shape
+        height, width = self.config.patch
+        tiles = picture.view(B, C, H // height, height, W // width, width).permute(0, 2, 4, 1, 3, 5)
+        return tiles.reshape(B, -1, C * height * width)
