@@ -4,12 +4,13 @@
 # and what CI runs beside them:
 #   make check             formatter, linter, type checker
 #   make results           every number in the documents, from results/
+#   make bench             this machine's speed beside the alternatives (10 minutes); ARGS="--only recognition"
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check format results clean
+.PHONY: demo test check format results bench clean
 
 demo: $(VENV)/.core
 	@$(BIN)/feltone demo $(if $(AUDIO),"$(AUDIO)")
@@ -29,6 +30,9 @@ format: $(VENV)/.dev
 results: $(VENV)/.dev
 	$(BIN)/python results/render.py $(if $(CHECK),--check)
 
+bench: $(VENV)/.bench
+	$(BIN)/feltone bench $(ARGS)
+
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
 
@@ -43,4 +47,8 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[train,media,hub,tensorboard,dev]'
+	@touch $@ $(VENV)/.core
+
+$(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[bench]'
 	@touch $@ $(VENV)/.core
