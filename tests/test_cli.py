@@ -57,7 +57,7 @@ def test_a_bad_file_among_good_ones_is_listed_and_the_rest_is_done(
         (["predict", "x.wav", "--model", "nope"], r"feltone: nope: no such model; shipped: .*"),
         (["predict", "x.wav", "--timeline", "--format", "srt"], r"feltone: format 'srt' is not known; known: .*rttm.*"),
         (["predict"], r"feltone: Missing (argument|parameter).*"),
-        (["predict", "x.wav", "--loud"], r"feltone: No such option: --loud.*"),
+        (["predict", "x.wav", "--loud"], r"feltone: No such option '--loud'.*"),
         (["sing"], r"feltone: No such command 'sing'.*"),
         (["flops", "techer"], r"feltone: variant 'techer' is not known; known: student, .*"),
         (["train", "papper", "--corpus", "emodb", "--data", ".", "--protocol", "clean", "--out", "r"],

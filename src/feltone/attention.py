@@ -73,7 +73,8 @@ def _smoothed(lines: NDArray[np.float64], deviation: float) -> NDArray[np.float6
     weights = np.exp(-0.5 * np.square(np.arange(-radius, radius + 1) / deviation))
     # Mirrored at the borders: nothing leaks out of the image, and along mel a vertical slice stays constant.
     mirrored = np.pad(lines, ((0, 0), (radius, radius)), mode="symmetric")
-    return np.lib.stride_tricks.sliding_window_view(mirrored, len(weights), axis=1) @ (weights / weights.sum())
+    smooth = np.lib.stride_tricks.sliding_window_view(mirrored, len(weights), axis=1) @ (weights / weights.sum())
+    return np.asarray(smooth)
 
 
 def _last_block(attention: NDArray[np.float64], patches: tuple[int, int]) -> NDArray[np.float64]:
