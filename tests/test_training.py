@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,15 +17,22 @@ import safetensors.torch
 import torch
 from lightning_fabric import Fabric
 
+from feltone.doors import cli
 from feltone.errors import ConfigError
-from feltone.lab import corpora, protocols
+from feltone.features import DEFAULT
+from feltone.lab import corpora, dataset, protocols
+from feltone.lab.augment import COPIES
+from feltone.lab.experiment import is_trained
 from feltone.lab.models import VARIANTS, ModelConfig, Output, build
+from feltone.lab.protocols import Sample
 from feltone.lab.recipes import RECIPES, Recipe, recipe
 from feltone.lab.training import loop, losses
-from feltone.lab.training.loop import TrainingData, epoch_order, features_of, fit
+from feltone.lab.training.loop import epoch_order, features_of, fit
 from feltone.lab.training.losses import Expected
-from feltone.lab.training.run import Machine, train
+from feltone.lab.training.run import Machine, Run, train, train_many
+from feltone.lab.training.schedule import Job
 from feltone.lab.training.stages import Stage, three_stages
+from feltone.lab.training.step import TrainingData
 from feltone.labels import LabelSet
 
 TINY = ModelConfig(depth=1, heads=2, token_width=32, head_width=8, mlp_width=32)
@@ -243,3 +252,78 @@ def test_killed_at_any_moment_the_same_command_ends_with_the_same_weights(table:
         assert (killed / name).read_bytes() == (straight / name).read_bytes(), stage
     epochs = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
     assert [(row["stage"], row["epoch"]) for row in epochs] == [("teacher", 1), ("matching", 1), ("student", 1)]
+
+
+@pytest.mark.parametrize(("options", "wanted"), [((), [[3], [4]]), (("--together", "2"), [[3, 4]])])
+def test_seeds_are_asked_for_in_one_command(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], wanted: list[list[int]]
+) -> None:
+    groups = []
+
+    def train_jobs(recipe: Recipe, material: object, group: list[Job], out: Path, **_: object) -> list[dict]:
+        groups.append([job.seed for job in group])
+        assert {job.fold.index for job in group} == {1} and not is_trained(group[0], recipe, out)
+        return [{"student": SimpleNamespace(folder=out)} for _ in group]
+
+    monkeypatch.setattr("feltone.lab.experiment.train_jobs", train_jobs)
+    monkeypatch.setattr("feltone.lab.experiment.judge_fold", lambda *_, **__: None)
+    monkeypatch.setattr("feltone.doors.laboratory.evaluate_run", lambda *_, **__: None)
+    command = ["train", "smoke", "--corpus", "manifest", "--data", str(table), "--protocol", "clean"]
+    command += ["--out", str(tmp_path / "run"), "--seed", "3", "--seeds", "2", "--no-compile", "--accelerator", "cpu"]
+    assert cli.run([*command, *options]) == 0
+    assert groups == wanted
+
+
+def test_runs_trained_together_lie_and_continue_where_each_alone_would(synthetic_emodb: Path, tmp_path: Path) -> None:
+    clips = [clip for clip in corpora.read("emodb", synthetic_emodb) if clip.label in ("anger", "boredom")]
+    folds = [protocols.clean(clips, seed)[0] for seed in (0, 1)]
+    labels, cache = LabelSet.of(clip.label for clip in clips), tmp_path / "cache"
+    short = Recipe("short", (replace(recipe("smoke").stages[0], batch=64),))
+    company = replace(PLAIN, together=2)
+    runs = [Run(fold, labels, seed, tmp_path / "both" / str(seed)) for seed, fold in enumerate(folds)]
+    together = train_many(short, runs, machine=company, cache=cache)
+    for run, networks in zip(runs, together, strict=True):
+        lonely = tmp_path / "alone" / str(run.seed)
+        alone = train(short, run.fold, labels, lonely, seed=run.seed, machine=PLAIN, cache=cache)
+        assert sorted(path.name for path in run.out.iterdir()) == sorted(path.name for path in lonely.iterdir())
+        assert (run.out / "settings.json").read_text() == (lonely / "settings.json").read_text()
+        again = train(short, run.fold, labels, run.out, seed=run.seed, machine=PLAIN, cache=cache)  # nothing to do
+        assert same_weights(again["teacher"], networks["teacher"])
+        apart = torch.cat([(a - b).flatten() for a, b in zip(*weights_of(alone, networks), strict=True)])
+        assert apart.abs().mean() < 0.01 * short.stages[0].learning_rate  # of a single step of Adam each
+    seconds = [json.loads((run.out / "seconds.json").read_text())["teacher"] for run in runs]
+    assert seconds[0] == seconds[1]  # their shares of the time
+
+
+def weights_of(*trained: dict[str, torch.nn.Module]) -> list[list[torch.Tensor]]:
+    return [list(networks["teacher"].state_dict().values()) for networks in trained]
+
+
+def test_training_together_excludes_several_processes() -> None:
+    with pytest.raises(ConfigError, match="together 2"):
+        Machine.of("cpu", 2, "32", compiled=False, threads=None, together=2)
+
+
+def test_loading_holds_little_more_than_the_images_it_returns(synthetic_emodb: Path, tmp_path: Path) -> None:
+    clips = corpora.read("emodb", synthetic_emodb)
+    labels, some = LabelSet.of(clip.label for clip in clips), protocols.clean(clips, 0)[0].train
+    for samples in (some, some[::4]):  # every copy of a clip, or one of four
+        dataset.load(samples, labels, DEFAULT, 0, tmp_path)
+        tracemalloc.start()
+        loaded = dataset.load(samples, labels, DEFAULT, 0, tmp_path)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert loaded.images.nbytes <= peak <= 1.2 * loaded.images.nbytes
+
+
+def test_loading_keeps_the_order_asked_for(synthetic_emodb: Path, tmp_path: Path) -> None:
+    clips = corpora.read("emodb", synthetic_emodb)[:5]
+    labels = LabelSet.of(clip.label for clip in clips)
+    samples = [Sample(clip, copy) for copy in ("speed", "original") for clip in reversed(clips)]
+    told = []
+    loaded = dataset.load(samples, labels, DEFAULT, 0, tmp_path, lambda *progress: told.append(progress))
+    copies = list(COPIES)
+    for image, target, sample in zip(loaded.images, loaded.targets, samples, strict=True):
+        assert np.array_equal(image, dataset.copies_of(sample.clip, DEFAULT, 0, tmp_path)[copies.index(sample.copy)])
+        assert labels.names[target] == sample.clip.label
+    assert told == [(done, 5) for done in range(1, 6)]

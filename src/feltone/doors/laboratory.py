@@ -1,6 +1,7 @@
 """The laboratory's verbs on the command line: corpora, prepare, train, evaluate, flops."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from feltone.lab.models.cost import cost, costs
 from feltone.lab.protocols import Sample
 from feltone.lab.recipes import recipe as recipe_named
 from feltone.lab.training.run import Machine
+from feltone.lab.training.schedule import Job
 
 __all__ = [
     "Experiment",
@@ -72,29 +74,36 @@ def train_folds(
     wanted: Experiment,
     out: Path,
     only: Sequence[int] | None,
+    seeds: int,
     machine: Machine,
     tensorboard: Path | None,
 ) -> None:
-    """Train, export and test every fold (or some), then score what is done."""
+    """Train, export and test every fold (or some) with every seed, then score what is done."""
     recipe, material = recipe_named(recipe_name), wanted.material()
-    folds = wanted.folds(material)
-    if folds[0].warning:
-        console.say(f"warning: {folds[0].warning}")
-    for fold in experiment.chosen(folds, only):
-        title = f"{material.name} {fold.protocol} fold {fold.index}/{len(folds)}"
-        log = tensorboard / f"seed-{wanted.seed}-fold-{fold.index}" if tensorboard else None
-        with console.TrainingProgress(title, log) as show:
-            artifacts = experiment.train_fold(
-                recipe, material, fold, out, seed=wanted.seed, machine=machine, on_tick=show
-            )
-        if not artifacts:  # a helping process: the first one goes on from here
+    jobs = experiment.jobs(wanted, material, only, seeds)
+    if jobs[0].fold.warning:
+        console.say(f"warning: {jobs[0].fold.warning}")
+    for group in experiment.in_groups(jobs, recipe, out, machine.runs_at_once(seeds)):
+        with ExitStack() as stack:
+            shows = [_progress_of(job, material, tensorboard) for job in group]
+            stack.enter_context(shows[0])  # one bar for all, which advance together
+            for show in shows[1:]:
+                stack.push(show)
+            done = experiment.train_jobs(recipe, material, group, out, machine=machine, on_ticks=shows)
+        if not done:  # a helping process: the first one goes on from here
             return
-        if fold.test:
-            experiment.judge_fold(artifacts, material, fold, len(folds), out, seed=wanted.seed)
-        last = list(artifacts.values())[-1]
-        console.say(f"model: {last.folder}")
-    if folds[0].test:
+        for job, artifacts in zip(group, done, strict=True):
+            if job.fold.test:
+                experiment.judge_fold(artifacts, material, job.fold, job.folds, out, seed=job.seed)
+            console.say(f"model: {list(artifacts.values())[-1].folder}")
+    if jobs[0].fold.test:
         evaluate_run(out, None, None, as_json=False)
+
+
+def _progress_of(job: Job, material: Material, tensorboard: Path | None) -> console.TrainingProgress:
+    title = f"{material.name} {job.fold.protocol} fold {job.fold.index}/{job.folds} seed {job.seed}"
+    log = tensorboard / f"seed-{job.seed}-fold-{job.fold.index}" if tensorboard else None
+    return console.TrainingProgress(title, log)
 
 
 def evaluate_run(run: Path, out: Path | None, results: Path | None, *, as_json: bool) -> None:
@@ -147,12 +156,14 @@ def print_costs(variant: str | None, *, as_json: bool) -> None:
         [
             c.variant,
             f"{c.macs / 1e9:.3f} G",
+            f"{c.executed_macs / 1e9:.3f} G",
             f"{c.parameters:,}",
             f"{c.paper_macs / 1e9:.2f} G" if c.paper_macs else "-",
         ]
         for c in found
     ]
-    console.table(["variant", "multiply-adds", "parameters", "paper"], rows, numeric=(1, 2, 3))
+    console.table(["variant", "multiply-adds", "computed", "parameters", "paper"], rows, numeric=(1, 2, 3, 4))
+    console.say("multiply-adds: as the paper counts; computed: without what nothing reads in the last block")
 
 
 def _publish(

@@ -53,7 +53,7 @@ def load(
     cache: Path,
     progress: Progress = lambda done, total: None,
 ) -> Dataset:
-    """Images of samples, from the cache or computed now.
+    """Images of samples, from the cache or computed now; what is held in memory is the result and one clip.
 
     Args:
         samples: what to load; their order is kept.
@@ -63,17 +63,22 @@ def load(
         cache: folder of cached images, made when missing.
         progress: told after every clip.
     """
-    clips = list(dict.fromkeys(sample.clip for sample in samples))
-    copies = tuple(COPIES)
-    stacks: dict[Clip, NDArray[np.float16]] = {}
-    for clip in clips:
-        stacks[clip] = copies_of(clip, config, seed, cache)
-        progress(len(stacks), len(clips))
-    images = np.empty((len(samples), config.mel_bands, config.columns), np.float16)
+    rows: dict[Clip, list[int]] = {}
     for row, sample in enumerate(samples):
-        images[row] = stacks[sample.clip][copies.index(sample.copy)]
+        rows.setdefault(sample.clip, []).append(row)
+    copies = tuple(COPIES)
+    images = np.empty((len(samples), config.mel_bands, config.columns), np.float16)
+    for done, (clip, wanted) in enumerate(rows.items(), start=1):
+        _fill(images, {row: copies.index(samples[row].copy) for row in wanted}, copies_of(clip, config, seed, cache))
+        progress(done, len(rows))
     targets = np.array([labels.index(sample.clip.label) for sample in samples], np.int64)
     return Dataset(tuple(samples), labels, images, targets)
+
+
+def _fill(images: NDArray[np.float16], sources: dict[int, int], stack: NDArray[np.float16]) -> None:
+    """Copy images of one clip to their rows. A function, so that no clip outlives its turn."""
+    for row, source in sources.items():
+        images[row] = stack[source]
 
 
 def copies_of(clip: Clip, config: FeatureConfig, seed: int, cache: Path) -> NDArray[np.float16]:

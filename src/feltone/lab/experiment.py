@@ -7,7 +7,7 @@ RUN/seed-0/fold-1/<stage>.predictions.json
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,11 +22,13 @@ from feltone.lab import corpora, dataset, ledger, protocols, provenance
 from feltone.lab.corpora import CORPORA, Clip, manifest
 from feltone.lab.evaluate import RunFacts
 from feltone.lab.export import Origin, export
+from feltone.lab.models import PatchViT
 from feltone.lab.predictions import Predictions, key_of
 from feltone.lab.protocols import Fold, Leakage
 from feltone.lab.recipes import Recipe
 from feltone.lab.training.loop import Tick
-from feltone.lab.training.run import Machine, seconds_of, train
+from feltone.lab.training.run import Machine, Run, seconds_of, train_many
+from feltone.lab.training.schedule import Job, groups
 from feltone.labels import LabelSet
 from feltone.recognizer import Recognizer
 
@@ -116,31 +118,64 @@ def kept_stages(recipe: Recipe) -> dict[str, str]:
     return {s.name: s.learner for s in recipe.stages if s.name in teachers or s is recipe.stages[-1]}
 
 
-def train_fold(
+def jobs(wanted: Experiment, material: Material, only: Sequence[int] | None, seeds: int) -> list[Job]:
+    """The folds asked for, with this many seeds from the experiment's on: fold by fold."""
+    every = range(wanted.seed, wanted.seed + seeds)
+    folds = [(seed, replace(wanted, seed=seed).folds(material)) for seed in every]  # a seed divides anew
+    found = [Job(fold, len(all_of_them), seed) for seed, all_of_them in folds for fold in chosen(all_of_them, only)]
+    return sorted(found, key=lambda job: job.fold.index)
+
+
+def is_trained(job: Job, recipe: Recipe, out: Path) -> bool:
+    """Whether the artefacts of a job are all there."""
+    folder = run_folder(out, job.seed, job.fold.index)
+    return all((folder / stage / DESCRIPTION).is_file() for stage in kept_stages(recipe))
+
+
+def in_groups(jobs: Sequence[Job], recipe: Recipe, out: Path, at_most: int) -> list[list[Job]]:
+    """Jobs to be trained at once; those that are trained already come first, one by one."""
+    trained = [[job] for job in jobs if is_trained(job, recipe, out)]
+    return trained + groups([job for job in jobs if not is_trained(job, recipe, out)], at_most)
+
+
+def train_jobs(
     recipe: Recipe,
     material: Material,
-    fold: Fold,
+    group: Sequence[Job],
     out: Path,
     *,
-    seed: int,
     machine: Machine,
-    on_tick: Callable[[Tick], None] = lambda tick: None,
-) -> dict[str, Artifact]:
-    """Train and export the networks of one fold; what is already done is not done again. The artefacts, by stage."""
-    folder, cache = run_folder(out, seed, fold.index), dataset.cache_folder()
-    labels = LabelSet.of(sample.clip.label for sample in fold.train)
-    kept = kept_stages(recipe)
-    if not all((folder / stage / DESCRIPTION).is_file() for stage in kept):
-        networks = train(recipe, fold, labels, folder, seed=seed, machine=machine, cache=cache, on_tick=on_tick)
+    on_ticks: Sequence[Callable[[Tick], None]],
+) -> list[dict[str, Artifact]]:
+    """Train and export the networks of jobs of one size, all at once; what is already done is not done again.
+
+    The artefacts of every job, by stage.
+    """
+    runs = [
+        Run(job.fold, job.labels, job.seed, run_folder(out, job.seed, job.fold.index), on_tick)
+        for job, on_tick in zip(group, on_ticks, strict=True)
+        if not is_trained(job, recipe, out)
+    ]
+    if runs:
+        trained = train_many(recipe, runs, machine=machine, cache=dataset.cache_folder())
         if rank_zero_only.rank:  # of several processes, the first one writes
-            return {}
-        seconds = sum(seconds_of(folder).values())
-        images = dataset.load(fold.train[::7], labels, recipe.features, seed, cache).images.astype(np.float32)
-        trained_on = [sample.clip for sample in fold.train]
-        for stage, variant in kept.items():
-            origin = origin_of(material, recipe, fold, seed, f"{stage}-{material.name}", variant, seconds)
-            export(networks[stage], labels, recipe.features, origin, trained_on, images, folder / stage)
-    return {stage: load_artifact(folder / stage) for stage in kept}
+            return []
+        for run, networks in zip(runs, trained, strict=True):
+            export_run(recipe, material, run, networks)
+    folders = [run_folder(out, job.seed, job.fold.index) for job in group]
+    return [{stage: load_artifact(folder / stage) for stage in kept_stages(recipe)} for folder in folders]
+
+
+def export_run(recipe: Recipe, material: Material, run: Run, networks: Mapping[str, PatchViT]) -> None:
+    """Make artefacts of the networks of a run that are worth keeping."""
+    seconds = sum(seconds_of(run.out).values())
+    some = run.fold.train[::7]
+    images = dataset.load(some, run.labels, recipe.features, run.seed, dataset.cache_folder()).images
+    trained_on = [sample.clip for sample in run.fold.train]
+    for stage, variant in kept_stages(recipe).items():
+        origin = origin_of(material, recipe, run.fold, run.seed, f"{stage}-{material.name}", variant, seconds)
+        examples = images.astype(np.float32)
+        export(networks[stage], run.labels, recipe.features, origin, trained_on, examples, run.out / stage)
 
 
 def judge_fold(

@@ -15,21 +15,30 @@ class _NormalisedGELU(torch.autograd.Function):
     """GELU of the instance-normalised input, with the gradient worked out by hand.
 
     Three quarters of a teacher's activations pass here. With n the normalised input and g = dy GELU'(n), the gradient
-    is (g - mean g - n mean gn) / sigma: two passes over the pixels, where automatic differentiation takes five.
+    is (g - mean g - n mean gn) / sigma: two passes over the pixels, where automatic differentiation takes five. Mean
+    and scale are outputs for the backward pass alone: `vmap` (`training/ensemble.py`) keeps nothing else.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        """(B, P, C) -> the same, normalised over P."""
+    def forward(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, P, C) -> the same, normalised over P; with mean and scale, (B, 1, C)."""
         pixels = x.float()
         mean = pixels.mean(1, keepdim=True)
         variance = (pixels * pixels).mean(1, keepdim=True) - mean * mean
         scale = torch.rsqrt(variance.clamp_min(0) + EPSILON)
-        ctx.save_for_backward(x, mean, scale)
-        return F.gelu((pixels - mean) * scale).to(x.dtype)
+        return F.gelu((pixels - mean) * scale).to(x.dtype), mean, scale
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> Tensor:
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        """Keep what the gradient needs."""
+        _, mean, scale = output
+        ctx.mark_non_differentiable(mean, scale)
+        ctx.save_for_backward(*inputs, mean, scale)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor, *_: Tensor) -> Tensor:
         """Gradient of the input."""
         x, mean, scale = ctx.saved_tensors
         n = (x.float() - mean) * scale
@@ -50,8 +59,9 @@ class NormalisedGELU(nn.Module):
         """(B, C, H, W) -> the same."""
         B, C, H, W = x.shape
         pixels = x.permute(0, 2, 3, 1).reshape(B, H * W, C)
-        out: Tensor = _NormalisedGELU.apply(pixels)  # type: ignore[no-untyped-call]
-        return out.view(B, H, W, C).permute(0, 3, 1, 2)
+        out, _, _ = _NormalisedGELU.apply(pixels)  # type: ignore[no-untyped-call]
+        normal: Tensor = out
+        return normal.view(B, H, W, C).permute(0, 3, 1, 2)
 
 
 class ConvolutionalStem(nn.Sequential):

@@ -2,15 +2,15 @@
 
 `fit` is a pure function of its arguments: stage, initial weights, data, seed. The order of the samples is drawn anew
 from (seed, stage, epoch), so a checkpoint is weights, optimiser and position; a run that was killed continues to the
-same weights, bit for bit on a CPU, as one that was not.
+same weights, bit for bit on a CPU, as one that was not. `fit_many` does the same for several networks at once.
 """
 
 import hashlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -19,12 +19,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from feltone.files import write_atomically
-from feltone.lab.models import Output, PatchViT
-from feltone.lab.training.losses import LOSSES, Expected
+from feltone.lab.models import PatchViT
+from feltone.lab.training.ensemble import make_ensemble
 from feltone.lab.training.stages import Stage
+from feltone.lab.training.step import Step, Totals, TrainingData, make_step
 
 CHECKPOINT_SECONDS = 60.0  # between checkpoints within an epoch; each epoch ends with one
 TICK_STEPS = 20  # between two reports of progress
+
+Rows = TypeVar("Rows", Tensor, NDArray[np.int64])
 
 
 class Tick(NamedTuple):
@@ -40,12 +43,14 @@ class Tick(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TrainingData:
-    """What `fit` may see; there is no way from here to a test sample."""
+class Learner:
+    """A network on its way through a stage."""
 
-    images: NDArray[np.float16]  # (samples, mel bands, columns)
-    targets: NDArray[np.int64]  # (samples,)
-    feature: Tensor | None = None  # (samples, D): the frozen teacher's
+    network: PatchViT  # with its initial weights; trained in place
+    data: TrainingData
+    seed: int  # of the order of the samples
+    checkpoint: Path  # file of the position reached; continued when it exists
+    on_tick: Callable[[Tick], None] = lambda tick: None  # told about progress
 
 
 def fit(
@@ -69,40 +74,29 @@ def fit(
         data: training samples; `feature` where the stage matches a teacher.
         fabric: device, precision and processes.
         seed: of the order of the samples.
-        compiled: run the network through `torch.compile` (other rounding than eager, several times faster).
+        compiled: train by the fastest step there is (see `make_step`), not by the plain one.
         checkpoint: file of the position reached.
         on_tick: told about progress.
     """
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    runnable = torch.compile(network, dynamic=False) if compiled else network
-    adam = torch.optim.Adam(network.parameters(), lr=stage.learning_rate, fused=True)
-    model, optimizer = fabric.setup(runnable, adam)
-    position = _Position.resume(checkpoint, network, optimizer)
-    model.train()
-    steps = -(-len(data.targets) // stage.batch)
-    while position.epoch < stage.epochs:
-        for group in adam.param_groups:
-            group["lr"] = stage.learning_rate_at(position.epoch)
-        order = epoch_order(len(data.targets), seed, stage.name, position.epoch)
-        while position.step < steps:
-            rows = order[position.step * stage.batch : (position.step + 1) * stage.batch]
-            images, expected = _batch(data, _share(rows, fabric), fabric.device)
-            output = model(images)
-            loss = sum(
-                (weight * LOSSES[name](output, expected) for name, weight in stage.losses.items()),
-                torch.zeros(()),
-            )
-            optimizer.zero_grad()
-            fabric.backward(loss)
-            optimizer.step()
-            position.advance(loss, output, expected)
-            if position.step % TICK_STEPS == 0 or position.step == steps:
-                on_tick(position.tick(stage, steps))
-            if time.monotonic() - position.saved_at > CHECKPOINT_SECONDS and position.step < steps:
-                position.save(checkpoint, network, optimizer, fabric)
-        position.next_epoch()
-        position.save(checkpoint, network, optimizer, fabric)
-    return position.seconds
+    return fit_many(stage, [Learner(network, data, seed, checkpoint, on_tick)], fabric=fabric, compiled=compiled)[0]
+
+
+def fit_many(stage: Stage, learners: Sequence[Learner], *, fabric: Fabric, compiled: bool) -> list[float]:
+    """`fit` for every learner, all at once: the same weights but for rounding, in far less time on a GPU.
+
+    The learners are trained on equally many samples of equally many classes. A checkpoint does not tell whether its
+    learner was alone; learners that stopped at different positions are not trained together. Returns the seconds that
+    each took over all sittings: its share of the time.
+    """
+    seconds = [0.0] * len(learners)
+    places = [position_of(learner.checkpoint) for learner in learners]
+    for place in dict.fromkeys(places):
+        group = [number for number, other in enumerate(places) if other == place]
+        course = _Course.begin(stage, [learners[number] for number in group], fabric, compiled)
+        course.run()
+        for number, spent in zip(group, course.seconds, strict=True):
+            seconds[number] = spent
+    return seconds
 
 
 def epoch_order(samples: int, seed: int, stage: str, epoch: int) -> NDArray[np.int64]:
@@ -112,73 +106,115 @@ def epoch_order(samples: int, seed: int, stage: str, epoch: int) -> NDArray[np.i
 
 
 def features_of(network: PatchViT, images: NDArray[np.float16], fabric: Fabric, batch: int = 32) -> Tensor:
-    """Feature of every image by a frozen network, in the precision it trains in: float32, (samples, D)."""
+    """Feature of every image by a frozen network, in the precision it trains in: float32, (samples, D), on the CPU."""
     network.to(fabric.device).eval()
-    parts = []
+    features = torch.empty(len(images), network.config.token_width)
     with torch.inference_mode(), fabric.autocast():
         for start in range(0, len(images), batch):
             chunk = torch.from_numpy(images[start : start + batch]).to(fabric.device, torch.float32)
-            parts.append(network(chunk).embedding.float().cpu())
-    return torch.cat(parts).clone()
+            features[start : start + batch] = network(chunk).embedding
+    network.cpu()
+    return features
 
 
-def _share(rows: NDArray[np.int64], fabric: Fabric) -> NDArray[np.int64]:
+def position_of(checkpoint: Path) -> tuple[int, int]:
+    """Epoch and step that a checkpoint has reached; the beginning where there is none."""
+    if not checkpoint.is_file():
+        return 0, 0
+    position = _read(checkpoint)["position"]
+    return position["epoch"], position["step"]
+
+
+def _read(checkpoint: Path) -> dict[str, Any]:
+    return dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
+
+
+def _write(checkpoint: Path, state: dict[str, Any]) -> None:
+    write_atomically(checkpoint, lambda handle: torch.save(state, handle))
+
+
+def _share(rows: Rows, fabric: Fabric) -> Rows:
     """This process' part of a batch; a batch that does not divide evenly is done whole by every process."""
-    return rows if len(rows) % fabric.world_size else rows[fabric.global_rank :: fabric.world_size]
-
-
-def _batch(data: TrainingData, rows: NDArray[np.int64], device: torch.device) -> tuple[Tensor, Expected]:
-    images = torch.from_numpy(data.images[rows]).to(device, torch.float32)
-    feature = None if data.feature is None else data.feature[torch.from_numpy(rows)].to(device)
-    return images, Expected(torch.from_numpy(data.targets[rows]).to(device), feature)
+    return rows if rows.shape[-1] % fabric.world_size else rows[..., fabric.global_rank :: fabric.world_size]
 
 
 @dataclass
-class _Position:
-    """How far a stage has come, with the sums its reports are made of."""
+class _Course:
+    """A stage under way: the step that is repeated, and how far it has come with every learner."""
 
+    stage: Stage
+    learners: Sequence[Learner]
+    advance: Step
+    fabric: Fabric
     epoch: int = 0
     step: int = 0
-    loss: float = 0.0
-    correct: int = 0
-    seen: int = 0
-    seconds: float = 0.0  # of training up to `saved_at`
-    saved_at: float = 0.0
+    seen: int = 0  # samples of this epoch
+    seconds: list[float] = field(default_factory=list)  # per learner, of training up to `saved_at`
+    saved_at: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def resume(cls, checkpoint: Path, network: PatchViT, optimizer: Any) -> "_Position":
-        if not checkpoint.is_file():
-            return cls(saved_at=time.monotonic())
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        return cls(**state["position"], saved_at=time.monotonic())
+    def begin(cls, stage: Stage, learners: Sequence[Learner], fabric: Fabric, compiled: bool) -> "_Course":
+        """At the beginning, or where the checkpoints (all at one position) say."""
+        networks, data = [one.network for one in learners], [one.data for one in learners]
+        if len(learners) == 1:
+            advance = make_step(stage, networks[0], data[0], fabric=fabric, compiled=compiled)
+        else:
+            advance = make_ensemble(stage, networks, data, fabric=fabric, compiled=compiled)
+        course = cls(stage, learners, advance, fabric, seconds=[0.0] * len(learners))
+        if learners[0].checkpoint.is_file():
+            course.resume([_read(learner.checkpoint) for learner in learners])
+        return course
 
-    def advance(self, loss: Tensor, output: Output, expected: Expected) -> None:
+    def resume(self, states: Sequence[dict[str, Any]]) -> None:
+        self.advance.load(states)
+        positions = [state["position"] for state in states]
+        self.advance.totals = [Totals(position["loss"], position["correct"]) for position in positions]
+        self.epoch, self.step, self.seen = (positions[0][name] for name in ("epoch", "step", "seen"))
+        self.seconds = [position["seconds"] for position in positions]
+
+    def run(self) -> None:
+        """Train to the end of the stage."""
+        steps = -(-len(self.learners[0].data.targets) // self.stage.batch)
+        while self.epoch < self.stage.epochs:
+            self.advance.learn_at(self.stage.learning_rate_at(self.epoch))
+            order = self.order()
+            while self.step < steps:
+                batch = order[..., self.step * self.stage.batch : (self.step + 1) * self.stage.batch]
+                self.learn(_share(batch, self.fabric))
+                if self.step % TICK_STEPS == 0 or self.step == steps:
+                    self.report(steps)
+                if time.monotonic() - self.saved_at > CHECKPOINT_SECONDS and self.step < steps:
+                    self.save()
+            self.epoch, self.step, self.seen = self.epoch + 1, 0, 0
+            self.advance.totals = [Totals(0.0, 0)] * len(self.learners)
+            self.save()
+        self.advance.finish()
+
+    def order(self) -> Tensor:
+        """Numbers of the samples in the order of this epoch, on the device: (samples,), or (learners, samples)."""
+        orders = [epoch_order(len(it.data.targets), it.seed, self.stage.name, self.epoch) for it in self.learners]
+        return torch.from_numpy(np.stack(orders)).to(self.fabric.device).squeeze(0)
+
+    def learn(self, rows: Tensor) -> None:
+        self.advance(rows)
         self.step += 1
-        self.loss += float(loss.detach())
-        self.correct += int((output.logits.argmax(-1) == expected.targets).sum())
-        self.seen += len(expected.targets)
+        self.seen += rows.shape[-1]
 
-    def next_epoch(self) -> None:
-        self.epoch, self.step, self.loss, self.correct, self.seen = self.epoch + 1, 0, 0.0, 0, 0
+    def report(self, steps: int) -> None:
+        stage = self.stage
+        for learner, (loss, correct) in zip(self.learners, self.advance.totals, strict=True):
+            mean, accuracy = loss / self.step, correct / self.seen
+            learner.on_tick(Tick(stage.name, self.epoch + 1, stage.epochs, self.step, steps, mean, accuracy))
 
-    def tick(self, stage: Stage, steps: int) -> Tick:
-        return Tick(
-            stage.name,
-            self.epoch + 1,
-            stage.epochs,
-            self.step,
-            steps,
-            self.loss / self.step,
-            self.correct / self.seen,
-        )
-
-    def save(self, checkpoint: Path, network: PatchViT, optimizer: Any, fabric: Fabric) -> None:
-        now = time.monotonic()
-        self.seconds, self.saved_at = self.seconds + now - self.saved_at, now
-        if fabric.global_rank:
+    def save(self) -> None:
+        """Write a checkpoint per learner."""
+        totals, now = self.advance.totals, time.monotonic()  # the totals first: they wait for the device
+        share = (now - self.saved_at) / len(self.learners)
+        self.seconds, self.saved_at = [before + share for before in self.seconds], now
+        if self.fabric.global_rank:
             return
-        counters = {name: getattr(self, name) for name in ("epoch", "step", "loss", "correct", "seen", "seconds")}
-        state = {"position": counters, "network": network.state_dict(), "optimizer": optimizer.state_dict()}
-        write_atomically(checkpoint, lambda handle: torch.save(state, handle))
+        reached = {"epoch": self.epoch, "step": self.step, "seen": self.seen}
+        each = zip(self.learners, totals, self.seconds, self.advance.states(), strict=True)
+        for learner, total, seconds, state in each:
+            position = reached | total._asdict() | {"seconds": seconds}
+            _write(learner.checkpoint, {"position": position} | state)

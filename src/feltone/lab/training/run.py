@@ -1,4 +1,4 @@
-"""A run: the stages of a recipe on one fold, in a folder that can be continued.
+"""A run: the stages of a recipe on one fold with one seed, in a folder that can be continued.
 
 RUN/settings.json          what is trained on what; a folder is continued only by the same
 RUN/<stage>.checkpoint     position of a stage that is under way
@@ -8,8 +8,8 @@ RUN/history.jsonl          loss and accuracy per epoch
 
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,27 +25,44 @@ from feltone.lab.corpora.clip import manifest_digest
 from feltone.lab.models import PatchViT, build, variant
 from feltone.lab.protocols import Fold
 from feltone.lab.recipes import Recipe
-from feltone.lab.training.loop import Tick, TrainingData, features_of, fit
+from feltone.lab.training.loop import Learner, Tick, features_of, fit_many
 from feltone.lab.training.stages import Stage
+from feltone.lab.training.step import TrainingData
 from feltone.labels import LabelSet
+
+MOST_TOGETHER = 8  # runs trained at once on a CUDA device unless told otherwise; each holds its images there
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Where and how a run computes. `precision` and `compiled` change rounding, so they belong to a run's settings."""
+    """Where and how a run computes.
+
+    `precision` and `compiled` change rounding, so they belong to a run's settings. So does `together`, by a little;
+    but a run may be begun in company and continued alone, so it does not.
+    """
 
     accelerator: str = "cpu"  # or cuda, mps
     devices: int = 1  # processes, each with its part of every batch
     precision: str = "bf16-mixed"  # or "32-true"
     compiled: bool = True
     threads: int | None = None  # per process; None leaves it to torch
+    together: int | None = None  # runs trained at once, at most; None is one, or on a CUDA device the seeds of a fold
 
     @classmethod
-    def of(cls, accelerator: str, devices: int, precision: str, compiled: bool, threads: int | None) -> "Machine":
+    def of(
+        cls,
+        accelerator: str,
+        devices: int,
+        precision: str,
+        compiled: bool,
+        threads: int | None,
+        together: int | None = None,
+    ) -> "Machine":
         """A machine as a user asks for it: precision `auto`, `bf16` or `32`.
 
         Raises:
-            ConfigError: a precision that does not exist, or a compilation without a compiler.
+            ConfigError: a precision that does not exist, a compilation without a compiler, or several runs at once in
+                several processes.
         """
         accelerator = best_accelerator() if accelerator == "auto" else accelerator
         known = {"auto": best_precision(accelerator), "bf16": "bf16-mixed", "32": "32-true"}
@@ -53,7 +70,14 @@ class Machine:
             raise ConfigError(f"precision '{precision}' is not known; known: {', '.join(known)}")
         if compiled and accelerator == "cpu" and not any(map(shutil.which, ("g++", "clang++", "cl"))):
             raise ConfigError("compiling needs a C++ compiler: install g++, or say --no-compile (several times slower)")
-        return cls(accelerator, devices, known[precision], compiled, threads)
+        if together is not None and (together < 1 or (together > 1 and devices > 1)):
+            raise ConfigError(f"together {together}: must be at least 1, and 1 where several processes share a batch")
+        return cls(accelerator, devices, known[precision], compiled, threads, together)
+
+    def runs_at_once(self, seeds: int) -> int:
+        """How many runs may train together, of a command that asks for so many seeds."""
+        alone = self.accelerator != "cuda" or self.devices > 1
+        return self.together or (1 if alone else min(seeds, MOST_TOGETHER))
 
     def fabric(self) -> Fabric:
         """Lightning Fabric for this machine."""
@@ -81,6 +105,17 @@ def best_accelerator() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+@dataclass(frozen=True)
+class Run:
+    """What is trained, and where it is kept."""
+
+    fold: Fold
+    labels: LabelSet
+    seed: int
+    out: Path
+    on_tick: Callable[[Tick], None] = lambda tick: None
+
+
 def train(
     recipe: Recipe,
     fold: Fold,
@@ -97,36 +132,63 @@ def train(
     Raises:
         ConfigError: the folder holds a run with other settings.
     """
-    claim(out, settings(recipe, fold, labels, seed, machine))
+    return train_many(recipe, [Run(fold, labels, seed, out, on_tick)], machine=machine, cache=cache)[0]
+
+
+def train_many(recipe: Recipe, runs: Sequence[Run], *, machine: Machine, cache: Path) -> list[dict[str, PatchViT]]:
+    """`train` for several runs of one size, every stage of all of them at once; alike up to rounding."""
+    for run in runs:
+        claim(run.out, settings(recipe, run.fold, run.labels, run.seed, machine))
     fabric = machine.fabric()
     fabric.launch()
-    samples = dataset.load(fold.train, labels, recipe.features, seed, cache)
-    history = _History(out / "history.jsonl", on_tick) if fabric.is_global_zero else None
-    done: dict[str, PatchViT] = {}
+    sittings = [_Sitting(recipe, run, fabric, cache) for run in runs]
     for stage in recipe.stages:
-        network = _initial(stage, done, len(labels), seed)
-        weights, checkpoint = out / f"{stage.name}.safetensors", out / f"{stage.name}.checkpoint"
+        begun = [(sitting, learner) for sitting in sittings if (learner := sitting.begin(stage))]
+        seconds = fit_many(stage, [learner for _, learner in begun], fabric=fabric, compiled=machine.compiled)
+        for (sitting, learner), spent in zip(begun, seconds, strict=True):
+            sitting.end(stage, learner.network, spent)
+        fabric.barrier()
+    return [sitting.done for sitting in sittings]
+
+
+class _Sitting:
+    """A run under way: its samples, and the networks that it has so far."""
+
+    def __init__(self, recipe: Recipe, run: Run, fabric: Fabric, cache: Path) -> None:
+        self.run, self.fabric, self.done = run, fabric, dict[str, PatchViT]()
+        self.samples = dataset.load(run.fold.train, run.labels, recipe.features, run.seed, cache)
+        history = _History(run.out / "history.jsonl", run.on_tick) if fabric.is_global_zero else None
+        self.on_tick = history.tick if history else lambda tick: None
+
+    def begin(self, stage: Stage) -> Learner | None:
+        """What there is to learn in a stage: nothing, when its weights are there."""
+        network = self._initial(stage)
+        weights = self._file(stage, "safetensors")
         if weights.is_file():
             network.load_state_dict(safetensors.torch.load_file(weights))
-        else:
-            feature = features_of(done[stage.teacher], samples.images, fabric) if stage.teacher else None
-            seconds = fit(
-                stage,
-                network,
-                TrainingData(samples.images, samples.targets, feature),
-                fabric=fabric,
-                seed=seed,
-                compiled=machine.compiled,
-                checkpoint=checkpoint,
-                on_tick=history.tick if history else lambda tick: None,
-            )
-            if fabric.is_global_zero:
-                write_json(out / "seconds.json", seconds_of(out) | {stage.name: round(seconds, 1)})
-                save_weights(network, weights)
-                checkpoint.unlink(missing_ok=True)
-            fabric.barrier()
-        done[stage.name] = network.cpu().eval()
-    return done
+            self.done[stage.name] = network.eval()
+            return None
+        feature = features_of(self.done[stage.teacher], self.samples.images, self.fabric) if stage.teacher else None
+        data = TrainingData(self.samples.images, self.samples.targets, feature)
+        return Learner(network, data, self.run.seed, self._file(stage, "checkpoint"), self.on_tick)
+
+    def end(self, stage: Stage, network: PatchViT, seconds: float) -> None:
+        """Keep what was learnt."""
+        self.done[stage.name] = network.cpu().eval()
+        if self.fabric.is_global_zero:
+            out = self.run.out
+            write_json(out / "seconds.json", seconds_of(out) | {stage.name: round(seconds, 1)})
+            save_weights(network, self._file(stage, "safetensors"))
+            self._file(stage, "checkpoint").unlink(missing_ok=True)
+
+    def _initial(self, stage: Stage) -> PatchViT:
+        network = build(variant(stage.learner), len(self.run.labels), self.run.seed)
+        if stage.start:
+            network.load_state_dict(self.done[stage.start].state_dict())
+        return network
+
+    def _file(self, stage: Stage, ending: str) -> Path:
+        return self.run.out / f"{stage.name}.{ending}"
 
 
 def seconds_of(out: Path) -> dict[str, float]:
@@ -146,7 +208,7 @@ def settings(recipe: Recipe, fold: Fold, labels: LabelSet, seed: int, machine: M
         "labels": list(labels),
         "manifest": manifest_digest(clips),
         "samples": len(fold.train),
-        "machine": asdict(replace(machine, threads=None)),
+        "machine": {key: value for key, value in asdict(machine).items() if key != "together"} | {"threads": None},
     }
 
 
@@ -169,13 +231,6 @@ def save_weights(network: PatchViT, file: Path) -> None:
     """Weights as safetensors, atomically."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     write_atomically(file, lambda handle: handle.write(safetensors.torch.save(state)))
-
-
-def _initial(stage: Stage, done: dict[str, PatchViT], classes: int, seed: int) -> PatchViT:
-    network = build(variant(stage.learner), classes, seed)
-    if stage.start:
-        network.load_state_dict(done[stage.start].state_dict())
-    return network
 
 
 class _History:

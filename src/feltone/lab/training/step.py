@@ -1,0 +1,200 @@
+"""One optimisation step: what `fit` repeats, and what a benchmark measures.
+
+`Single` is the specification, plain PyTorch for one network. Two faster ways are held to it by tests: the same step
+captured as a CUDA graph (`graphs.py`) and several networks in one step (`ensemble.py`). Images and the teacher's
+features lie on the device, and so do the totals: nothing is fetched from there during a step.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor
+
+from feltone.lab.models import Output, PatchViT
+from feltone.lab.training.graphs import Captured, can_capture
+from feltone.lab.training.losses import LOSSES, Expected
+from feltone.lab.training.stages import Stage
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What `fit` may see; there is no way from here to a test sample."""
+
+    images: NDArray[np.float16]  # (samples, mel bands, columns)
+    targets: NDArray[np.int64]  # (samples,)
+    feature: Tensor | None = None  # (samples, D): the frozen teacher's
+
+
+class Totals(NamedTuple):
+    """What the steps of one network add up."""
+
+    loss: float
+    correct: int  # samples recognised
+
+
+class Resident:
+    """Training data where the network is: moved there once, or shared with NumPy where that is the processor."""
+
+    def __init__(self, data: TrainingData, device: torch.device) -> None:
+        self.images = torch.from_numpy(data.images).to(device)
+        self.targets = torch.from_numpy(data.targets).to(device)
+        self.feature = None if data.feature is None else data.feature.to(device)
+
+    def batch(self, rows: Tensor) -> tuple[Tensor, Expected]:
+        """Images (B, H, W) in float32, and what is expected of them."""
+        feature = None if self.feature is None else self.feature[rows]
+        return self.images[rows].float(), Expected(self.targets[rows], feature)
+
+
+class Step(ABC):
+    """One optimisation step of one or several networks, with its totals.
+
+    A `capturable` one is captured as a CUDA graph and replayed.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        parameters: Iterable[Tensor],
+        fabric: Fabric,
+        members: tuple[int, ...],
+        capturable: bool,
+    ) -> None:
+        self.stage, self.fabric, self.device = stage, fabric, fabric.device
+        # A graph reads the learning rate from the device.
+        rate = torch.tensor(stage.learning_rate, device=self.device) if capturable else stage.learning_rate
+        self.adam = torch.optim.Adam(parameters, lr=rate, fused=True, capturable=capturable)
+        self.optimizer: Any = self.adam  # as Fabric wraps it
+        self.captured = Captured(stage.batch) if capturable else None
+        # Sums in float64 are those that Python would make of the same numbers; Apple's devices have none.
+        exact = torch.float32 if self.device.type == "mps" else torch.float64
+        self.loss = torch.zeros(members, dtype=exact, device=self.device)
+        self.correct = torch.zeros(members, dtype=torch.int64, device=self.device)
+
+    def __call__(self, rows: Tensor | NDArray[np.int64]) -> None:
+        """Learn from these samples: numbers, (B,) for one network, (members, B) for several.
+
+        Nothing is waited for; rows that are on the device already are not moved.
+        """
+        rows = torch.as_tensor(rows).to(self.device, non_blocking=True)
+        if self.captured:
+            self.captured(self.plainly, rows)
+        else:
+            self.plainly(rows)
+
+    def plainly(self, rows: Tensor) -> None:
+        """The step itself."""
+        loss, correct = self.judge(rows)
+        self.optimizer.zero_grad()
+        self.fabric.backward(loss.sum())
+        self.optimizer.step()
+        self.loss += loss.detach()
+        self.correct += correct
+
+    @abstractmethod
+    def judge(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss and number of samples recognised, of every network: () or (members,)."""
+
+    @abstractmethod
+    def states(self) -> list[dict[str, Any]]:
+        """Per network, its weights and optimiser as a checkpoint holds them: alike however it is trained."""
+
+    @abstractmethod
+    def load(self, states: Sequence[dict[str, Any]]) -> None:
+        """Continue from `states`; before the first step."""
+
+    def finish(self) -> None:  # noqa: B027 - most steps have nothing to do
+        """Leave what was learnt in the networks."""
+
+    def learn_at(self, rate: float) -> None:
+        """Set the learning rate."""
+        for group in self.adam.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)  # where it lies: a captured step reads it there
+            else:
+                group["lr"] = rate
+
+    @property
+    def totals(self) -> list[Totals]:
+        """Sums of every network since they were set; waits for the device."""
+        return list(map(Totals, self.loss.view(-1).tolist(), self.correct.view(-1).tolist()))
+
+    @totals.setter
+    def totals(self, totals: Sequence[Totals]) -> None:
+        loss, correct = zip(*totals, strict=True)
+        self.loss.copy_(torch.tensor(loss, dtype=self.loss.dtype).view_as(self.loss))
+        self.correct.copy_(torch.tensor(correct).view_as(self.correct))
+
+
+class Single(Step):
+    """The step of one network, eager or compiled, on one process or on several that share a batch."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        network: PatchViT,
+        data: TrainingData,
+        *,
+        fabric: Fabric,
+        compiled: bool = False,
+        capturable: bool = False,
+    ) -> None:
+        network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        runnable = torch.compile(network, dynamic=False) if compiled else network
+        super().__init__(stage, network.parameters(), fabric, (), capturable)
+        self.network, self.data = network, Resident(data, fabric.device)
+        self.model, self.optimizer = fabric.setup(runnable, self.adam)
+        self.model.train()
+
+    def judge(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """As `Step.judge`: two scalars."""
+        images, expected = self.data.batch(rows)
+        return verdict(self.stage, self.model(images), expected)
+
+    def states(self) -> list[dict[str, Any]]:
+        """As `Step.states`."""
+        return [{"network": self.network.state_dict(), "optimizer": plain_groups(self.optimizer.state_dict())}]
+
+    def load(self, states: Sequence[dict[str, Any]]) -> None:
+        """As `Step.load`."""
+        (state,) = states
+        self.network.load_state_dict(state["network"])
+        load_moments(self.adam, state["optimizer"]["state"])
+
+
+def make_step(stage: Stage, network: PatchViT, data: TrainingData, *, fabric: Fabric, compiled: bool) -> Step:
+    """The fastest step of one network on this machine; without `compiled`, the plain one.
+
+    Args:
+        stage: what to minimise.
+        network: the learner with its initial weights; trained in place.
+        data: training samples; `feature` where the stage matches a teacher.
+        fabric: device, precision and processes.
+        compiled: run the network through `torch.compile` and, on a CUDA device, the whole step as a CUDA graph (other
+            rounding than eager, several times faster).
+    """
+    capturable = compiled and can_capture(fabric)
+    return Single(stage, network, data, fabric=fabric, compiled=compiled, capturable=capturable)
+
+
+def verdict(stage: Stage, output: Output, expected: Expected) -> tuple[Tensor, Tensor]:
+    """The loss of a stage, and how many samples were recognised."""
+    terms = (weight * LOSSES[name](output, expected) for name, weight in stage.losses.items())
+    return sum(terms, torch.zeros(())), (output.logits.argmax(-1) == expected.targets).sum()
+
+
+def plain_groups(state: dict[str, Any]) -> dict[str, Any]:
+    """An optimiser's state with its learning rate as a number, as the plain step has it."""
+    groups = [group | {"lr": float(group["lr"]), "capturable": False} for group in state["param_groups"]]
+    return state | {"param_groups": groups}
+
+
+def load_moments(adam: torch.optim.Adam, moments: dict[int, dict[str, Tensor]]) -> None:
+    """Continue from what Adam remembers of every parameter, with the settings it has here."""
+    adam.load_state_dict({"state": moments, "param_groups": adam.state_dict()["param_groups"]})
