@@ -115,12 +115,17 @@ def complete(document: Document) -> bool:
 
 def markdown(document: Document) -> str:
     """The document as tables: per part the numbers that are asked of it, and all sides."""
-    facts = [document["machine"]["device"], " ".join(document["machine"]["isa"]), document["commit"], document["date"]]
-    text = [", ".join(fact for fact in facts if fact)]
+    text = [place(document)]
     for part in PARTS:
         if part in document:
             text += [f"## {part}", asked(part, document[part]), table(document[part]["sides"])]
     return "\n\n".join(text)
+
+
+def place(document: Document) -> str:
+    """Where and when a document was measured, in a line."""
+    facts = [document["machine"]["device"], " ".join(document["machine"]["isa"]), document["commit"], document["date"]]
+    return ", ".join(fact for fact in facts if fact)
 
 
 def asked(part: str, measured: Document) -> str:

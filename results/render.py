@@ -11,6 +11,7 @@ from pathlib import Path
 from feltone import artifact
 from feltone.files import write_text
 from feltone.lab import card, tables
+from feltone_benchmarks import report as speed_report
 
 ROOT = Path(__file__).parents[1]
 ROWS = tables.read_rows(ROOT / "results" / "accuracy")
@@ -67,7 +68,8 @@ def costs() -> str:
     lines = ["| variant | multiply–adds | computed | parameters | paper |", "|---|--:|--:|--:|--:|"]
     for row in json.loads((ROOT / "results" / "flops.json").read_text()):
         paper = f"{row['paper_macs'] / 1e9:.2f} G" if row["paper_macs"] else "–"
-        lines.append(f"| `{row['variant']}` | {row['macs'] / 1e9:.3f} G | {row['executed_macs'] / 1e9:.3f} G | {row['parameters']:,} | {paper} |")
+        macs, computed = (f"{row[key] / 1e9:.3f} G" for key in ("macs", "executed_macs"))
+        lines.append(f"| `{row['variant']}` | {macs} | {computed} | {row['parameters']:,} | {paper} |")
     return "\n".join(lines)
 
 
@@ -109,6 +111,17 @@ def paper_errors() -> str:
     return "\n".join(lines)
 
 
+def speed(part: str) -> str:
+    """One part of what `feltone bench` measured, machine by machine, from results/speed/bench-*.json."""
+    text = []
+    for file in sorted((ROOT / "results" / "speed").glob("bench-*.json")):
+        found = json.loads(file.read_text())
+        if part in found:
+            text += [f"**{speed_report.place(found)}.** {speed_report.asked(part, found[part])}"]
+            text += [speed_report.table(found[part]["sides"])]
+    return "\n\n".join(text)
+
+
 def shipped_card() -> str:
     """The card of the shipped student, with the scores of its recipe."""
     description = artifact.load(verify=False).description
@@ -132,6 +145,7 @@ def main() -> int:
         "paper_errors": paper_errors(),
         "costs": costs(),
         "front_end": front_end(),
+        **{f"speed_{part}": speed(part) for part in speed_report.PARTS},
     }
     wanted = {file: tables.render(file.read_text(), made) for file in (ROOT / "README.md", ROOT / "RESULTS.md")}
     wanted[artifact.find() / "README.md"] = shipped_card()

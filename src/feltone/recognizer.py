@@ -63,7 +63,8 @@ class Recognizer:
         self.features = artifact.features
         self.precision, self.threads = precision, threads
         self._session = session(artifact.graph(precision), threads)
-        self._merges_padding = "copies" in {value.name for value in self._session.get_inputs()}
+        optional = self._session.get_overridable_initializers()  # inputs that may be left out
+        self.merges_silence = "copies" in {value.name for value in optional}
 
     def images(self, images: Array) -> Outputs:
         """Run the graph: float32 (B, mel bands, columns), values in [0, 1] -> Outputs.
@@ -73,7 +74,7 @@ class Recognizer:
         """
         columns = images.shape[-1]
         sounding = int(np.flatnonzero(images.any(axis=(0, 1))).max(initial=-1)) + 1
-        if not self._merges_padding or columns - sounding < 2:
+        if not self.merges_silence or columns - sounding < 2:
             logits, embedding, attention = self._run({"image": images})
             return Outputs(softmax(logits), logits, embedding, attention)
         silent = columns - sounding

@@ -11,7 +11,9 @@ from pathlib import Path
 import click
 
 from feltone import __version__
-from feltone.errors import ConfigError, FeltoneError, MissingExtraError
+from feltone.doors import cli_laboratory
+from feltone.doors.options import PATH, as_json, model
+from feltone.errors import FeltoneError, MissingExtraError
 
 LABORATORY = {
     "torch",
@@ -26,17 +28,10 @@ LABORATORY = {
 }
 """What `feltone[train]` brings: the absence of one of these is the user's to mend."""
 
-PATH = click.Path(path_type=Path)
-model = click.option("--model", "-m", help="Shipped model, model folder, or hf:owner/model.")
-as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-data = click.option("--data", type=PATH, envvar="FELTONE_DATA", help="Folder of the corpora, or a manifest.")
-folds = click.option("--folds", type=int, help="Number of folds of a grouped protocol.")
-folds_from = click.option("--folds-from", type=PATH, help="EmoBox's folds; default: folds/ below --data.")
-
 
 class _Verbs(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature is click's
-        """In the order of this file, which is that of a first visit."""
+        """In the order they were added, which is that of a first visit."""
         return list(self.commands)
 
 
@@ -133,132 +128,24 @@ def explain(file: Path, out: Path, model: str | None) -> None:
     print(f"{out}: {prediction.label}, spectrogram and attention of the first {prediction.seconds:.1f} s")
 
 
-@app.command()
-@data
-@as_json
-def corpora(data: Path | None, as_json: bool) -> None:
-    """List known corpora, their licences and what was found."""
-    from feltone.doors.laboratory import list_corpora
-
-    list_corpora(data, as_json=as_json)
+for verb in cli_laboratory.VERBS:
+    app.add_command(verb)
 
 
 @app.command()
-@click.argument("corpus")
-@click.argument("root", type=PATH, envvar="FELTONE_DATA")
+@click.argument("model", required=False)
+@click.option("--to", "kind", required=True, help="onnx, onnx-int8 or onnx-waveform.")
+@click.option("--out", type=PATH, required=True, help="Folder of the files.")
+@click.option("--check-on", type=PATH, help="Recordings to compare with PyTorch on; default: EmoDB, or bundled clips.")
 @as_json
-@click.option("--seed", default=0, help="Of the perturbed copies.")
-def prepare(corpus: str, root: Path, as_json: bool, seed: int) -> int:
-    """Verify a corpus by name and cache its features.
+def export(model: str | None, kind: str, out: Path, check_on: Path | None, as_json: bool) -> int:
+    """Write a model as one file for use without Feltone.
 
-    CORPUS is a known corpus or `manifest`; ROOT the folder of the recordings, or the manifest.
+    It is compared with the network on recordings first, and refused where it differs.
     """
-    from feltone.doors.laboratory import prepare_corpus
+    from feltone.doors.export import export_model
 
-    return prepare_corpus(corpus, root, seed, as_json=as_json)
-
-
-@app.command()
-@click.argument("recipe", metavar="RECIPE")
-@click.option("--corpus", required=True, help="A known corpus, several joined by +, or `manifest`.")
-@click.option("--data", type=PATH, envvar="FELTONE_DATA", required=True, help="Folder of the corpora, or a manifest.")
-@click.option(
-    "--protocol",
-    required=True,
-    help="paper, clean, speaker, sentence, speaker-sentence, emobox, own, cross, all.",
-)
-@click.option("--out", type=PATH, required=True, help="Folder of the run; continued when it exists.")
-@click.option("--fold", type=int, multiple=True, help="Only these folds (repeatable).")
-@folds
-@folds_from
-@click.option("--test-corpus", help="For cross: the corpus to test on.")
-@click.option("--seed", default=0, help="Of split, copies, weights and order.")
-@click.option("--seeds", type=click.IntRange(1), default=1, help="So many seeds, from --seed on.")
-@click.option("--together", type=int, help="Runs trained at once, at most; by default 1, on a GPU a fold's seeds.")
-@click.option("--precision", default="auto", help="bf16, 32, or auto: bf16 where the processor has it.")
-@click.option("--compile/--no-compile", default=True, help="Compile the networks (needs a C++ compiler).")
-@click.option("--accelerator", default="auto", help="auto, cpu, cuda, mps.")
-@click.option("--devices", default=1, help="Processes that share every batch.")
-@click.option("--threads", type=int, help="Per process.")
-@click.option("--tensorboard", type=PATH, help="Folder for TensorBoard curves.")
-def train(
-    recipe: str,
-    corpus: str,
-    data: Path,
-    protocol: str,
-    out: Path,
-    fold: tuple[int, ...],
-    folds: int | None,
-    folds_from: Path | None,
-    test_corpus: str | None,
-    seed: int,
-    seeds: int,
-    together: int | None,
-    precision: str,
-    compile: bool,
-    accelerator: str,
-    devices: int,
-    threads: int | None,
-    tensorboard: Path | None,
-) -> None:
-    """Train a recipe on the folds of a protocol, and score it.
-
-    RECIPE is paper, paper-12, brief or smoke. The same command continues where it stopped.
-    """
-    from feltone.doors.laboratory import Experiment, train_folds
-    from feltone.lab.training.run import Machine
-
-    experiment = Experiment(corpus, data, protocol, seed, folds, folds_from, test_corpus)
-    machine = Machine.of(accelerator, devices, precision, compile, threads, together)
-    train_folds(recipe, experiment, out, fold, seeds, machine, tensorboard)
-
-
-@app.command()
-@click.argument("run_or_model")
-@click.option("--corpus", help="As for train; not for a run.")
-@data
-@click.option("--protocol", help="As for train; not for a run.")
-@click.option("--out", type=PATH, help="Folder for scores.json, figures and page.")
-@click.option("--results", type=PATH, help="Also write the row into this folder of results.")
-@folds
-@folds_from
-@click.option("--seed", default=0, help="Of the split.")
-@as_json
-def evaluate(
-    run_or_model: str,
-    corpus: str | None,
-    data: Path | None,
-    protocol: str | None,
-    out: Path | None,
-    results: Path | None,
-    folds: int | None,
-    folds_from: Path | None,
-    seed: int,
-    as_json: bool,
-) -> None:
-    """Score a run or a model, with intervals and the leakage audit.
-
-    Accuracy, UAR, macro-F1, recall per class, confusion, calibration.
-    """
-    from feltone.doors.laboratory import Experiment, evaluate_model, evaluate_run
-
-    if not corpus and not protocol:
-        evaluate_run(Path(run_or_model), out, results, as_json=as_json)
-    elif corpus and data and protocol:
-        experiment = Experiment(corpus, data, protocol, seed, folds, folds_from)
-        evaluate_model(run_or_model, experiment, out, results, as_json=as_json)
-    else:
-        raise ConfigError("to judge a model name all of --corpus, --data and --protocol; for a run name none of them")
-
-
-@app.command()
-@click.argument("variant", required=False)
-@as_json
-def flops(variant: str | None, as_json: bool) -> None:
-    """Print what each network costs, beside the paper's figures."""
-    from feltone.doors.laboratory import print_costs
-
-    print_costs(variant, as_json=as_json)
+    return export_model(model, kind, out, check_on, as_json=as_json)
 
 
 @app.command()

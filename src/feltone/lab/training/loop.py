@@ -107,7 +107,7 @@ def epoch_order(samples: int, seed: int, stage: str, epoch: int) -> NDArray[np.i
 
 def features_of(network: PatchViT, images: NDArray[np.float16], fabric: Fabric, batch: int = 32) -> Tensor:
     """Feature of every image by a frozen network, in the precision it trains in: float32, (samples, D), on the CPU."""
-    network.to(fabric.device).eval()
+    network.to(fabric.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     features = torch.empty(len(images), network.config.token_width)
     with torch.inference_mode(), fabric.autocast():
         for start in range(0, len(images), batch):

@@ -17,6 +17,7 @@ import safetensors.torch
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
+from torch import Tensor
 
 from feltone.errors import ConfigError
 from feltone.files import write_atomically, write_json
@@ -156,6 +157,7 @@ class _Sitting:
 
     def __init__(self, recipe: Recipe, run: Run, fabric: Fabric, cache: Path) -> None:
         self.run, self.fabric, self.done = run, fabric, dict[str, PatchViT]()
+        self.features = dict[str, Tensor]()  # of frozen teachers
         self.samples = dataset.load(run.fold.train, run.labels, recipe.features, run.seed, cache)
         history = _History(run.out / "history.jsonl", run.on_tick) if fabric.is_global_zero else None
         self.on_tick = history.tick if history else lambda tick: None
@@ -168,7 +170,7 @@ class _Sitting:
             network.load_state_dict(safetensors.torch.load_file(weights))
             self.done[stage.name] = network.eval()
             return None
-        feature = features_of(self.done[stage.teacher], self.samples.images, self.fabric) if stage.teacher else None
+        feature = self._feature_of(stage.teacher) if stage.teacher else None
         data = TrainingData(self.samples.images, self.samples.targets, feature)
         return Learner(network, data, self.run.seed, self._file(stage, "checkpoint"), self.on_tick)
 
@@ -180,6 +182,12 @@ class _Sitting:
             write_json(out / "seconds.json", seconds_of(out) | {stage.name: round(seconds, 1)})
             save_weights(network, self._file(stage, "safetensors"))
             self._file(stage, "checkpoint").unlink(missing_ok=True)
+
+    def _feature_of(self, teacher: str) -> Tensor:
+        """What a teacher says of every sample: computed once for all stages that match it."""
+        if teacher not in self.features:
+            self.features[teacher] = features_of(self.done[teacher], self.samples.images, self.fabric)
+        return self.features[teacher]
 
     def _initial(self, stage: Stage) -> PatchViT:
         network = build(variant(stage.learner), len(self.run.labels), self.run.seed)

@@ -1,0 +1,139 @@
+"""The laboratory's verbs on the command line: corpora, prepare, train, evaluate, flops."""
+
+from pathlib import Path
+
+import click
+
+from feltone.doors.options import PATH, as_json, data, folds, folds_from
+from feltone.errors import ConfigError
+
+
+@click.command()
+@data
+@as_json
+def corpora(data: Path | None, as_json: bool) -> None:
+    """List known corpora, their licences and what was found."""
+    from feltone.doors.laboratory import list_corpora
+
+    list_corpora(data, as_json=as_json)
+
+
+@click.command()
+@click.argument("corpus")
+@click.argument("root", type=PATH, envvar="FELTONE_DATA")
+@as_json
+@click.option("--seed", default=0, help="Of the perturbed copies.")
+def prepare(corpus: str, root: Path, as_json: bool, seed: int) -> int:
+    """Verify a corpus by name and cache its features.
+
+    CORPUS is a known corpus or `manifest`; ROOT the folder of the recordings, or the manifest.
+    """
+    from feltone.doors.laboratory import prepare_corpus
+
+    return prepare_corpus(corpus, root, seed, as_json=as_json)
+
+
+@click.command()
+@click.argument("recipe", metavar="RECIPE")
+@click.option("--corpus", required=True, help="A known corpus, several joined by +, or `manifest`.")
+@click.option("--data", type=PATH, envvar="FELTONE_DATA", required=True, help="Folder of the corpora, or a manifest.")
+@click.option(
+    "--protocol",
+    required=True,
+    help="paper, clean, speaker, sentence, speaker-sentence, emobox, own, cross, all.",
+)
+@click.option("--out", type=PATH, required=True, help="Folder of the run; continued when it exists.")
+@click.option("--fold", type=int, multiple=True, help="Only these folds (repeatable).")
+@folds
+@folds_from
+@click.option("--test-corpus", help="For cross: the corpus to test on.")
+@click.option("--seed", default=0, help="Of split, copies, weights and order.")
+@click.option("--seeds", type=click.IntRange(1), default=1, help="So many seeds, from --seed on.")
+@click.option("--together", type=int, help="Runs trained at once, at most; by default 1, on a GPU a fold's seeds.")
+@click.option("--precision", default="auto", help="bf16, 32, or auto: bf16 where the processor has it.")
+@click.option("--compile/--no-compile", default=True, help="Compile the networks (needs a C++ compiler).")
+@click.option("--accelerator", default="auto", help="auto, cpu, cuda, mps.")
+@click.option("--devices", default=1, help="Processes that share every batch.")
+@click.option("--threads", type=int, help="Per process.")
+@click.option("--tensorboard", type=PATH, help="Folder for TensorBoard curves.")
+def train(
+    recipe: str,
+    corpus: str,
+    data: Path,
+    protocol: str,
+    out: Path,
+    fold: tuple[int, ...],
+    folds: int | None,
+    folds_from: Path | None,
+    test_corpus: str | None,
+    seed: int,
+    seeds: int,
+    together: int | None,
+    precision: str,
+    compile: bool,
+    accelerator: str,
+    devices: int,
+    threads: int | None,
+    tensorboard: Path | None,
+) -> None:
+    """Train a recipe on the folds of a protocol, and score it.
+
+    RECIPE is paper, paper-12, brief or smoke. The same command continues where it stopped.
+    """
+    from feltone.doors.laboratory import Experiment, train_folds
+    from feltone.lab.training.run import Machine
+
+    experiment = Experiment(corpus, data, protocol, seed, folds, folds_from, test_corpus)
+    machine = Machine.of(accelerator, devices, precision, compile, threads, together)
+    train_folds(recipe, experiment, out, fold, seeds, machine, tensorboard)
+
+
+@click.command()
+@click.argument("run_or_model")
+@click.option("--corpus", help="As for train; not for a run.")
+@data
+@click.option("--protocol", help="As for train; not for a run.")
+@click.option("--out", type=PATH, help="Folder for scores.json, figures and page.")
+@click.option("--results", type=PATH, help="Also write the row into this folder of results.")
+@folds
+@folds_from
+@click.option("--seed", default=0, help="Of the split.")
+@as_json
+def evaluate(
+    run_or_model: str,
+    corpus: str | None,
+    data: Path | None,
+    protocol: str | None,
+    out: Path | None,
+    results: Path | None,
+    folds: int | None,
+    folds_from: Path | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Score a run or a model, with intervals and the leakage audit.
+
+    Accuracy, UAR, macro-F1, recall per class, confusion, calibration.
+    """
+    from feltone.doors.laboratory import Experiment, evaluate_model, evaluate_run
+
+    if not corpus and not protocol:
+        evaluate_run(Path(run_or_model), out, results, as_json=as_json)
+    elif corpus and data and protocol:
+        experiment = Experiment(corpus, data, protocol, seed, folds, folds_from)
+        evaluate_model(run_or_model, experiment, out, results, as_json=as_json)
+    else:
+        raise ConfigError("to judge a model name all of --corpus, --data and --protocol; for a run name none of them")
+
+
+@click.command()
+@click.argument("variant", required=False)
+@as_json
+def flops(variant: str | None, as_json: bool) -> None:
+    """Print what each network costs, beside the paper's figures."""
+    from feltone.doors.laboratory import print_costs
+
+    print_costs(variant, as_json=as_json)
+
+
+VERBS = (corpora, prepare, train, evaluate, flops)
