@@ -8,10 +8,11 @@ import json
 import sys
 from pathlib import Path
 
+import speed_tables
+
 from feltone import artifact
 from feltone.files import write_text
 from feltone.lab import card, tables
-from feltone_benchmarks import report as speed_report
 
 ROOT = Path(__file__).parents[1]
 ROWS = tables.read_rows(ROOT / "results" / "accuracy")
@@ -111,17 +112,6 @@ def paper_errors() -> str:
     return "\n".join(lines)
 
 
-def speed(part: str) -> str:
-    """One part of what `feltone bench` measured, machine by machine, from results/speed/bench-*.json."""
-    text = []
-    for file in sorted((ROOT / "results" / "speed").glob("bench-*.json")):
-        found = json.loads(file.read_text())
-        if part in found:
-            text += [f"**{speed_report.place(found)}.** {speed_report.asked(part, found[part])}"]
-            text += [speed_report.table(found[part]["sides"])]
-    return "\n\n".join(text)
-
-
 def shipped_card() -> str:
     """The card of the shipped student, with the scores of its recipe."""
     description = artifact.load(verify=False).description
@@ -145,7 +135,7 @@ def main() -> int:
         "paper_errors": paper_errors(),
         "costs": costs(),
         "front_end": front_end(),
-        **{f"speed_{part}": speed(part) for part in speed_report.PARTS},
+        **speed_tables.tables(),
     }
     wanted = {file: tables.render(file.read_text(), made) for file in (ROOT / "README.md", ROOT / "RESULTS.md")}
     wanted[artifact.find() / "README.md"] = shipped_card()

@@ -172,7 +172,7 @@ def test_memory_does_not_grow_with_the_recording(recognize: Recognizer) -> None:
     assert peak(600) < 1.2 * peak(60)
 
 
-@pytest.mark.parametrize("hop", [0, -1, 4.5])
-def test_a_hop_that_leaves_gaps_is_refused(recognize: Recognizer, hop: float) -> None:
+@pytest.mark.parametrize("hop", [0, -1, 4.5, 1e-5, float("nan")])
+def test_a_hop_that_leaves_gaps_or_goes_nowhere_is_refused(recognize: Recognizer, hop: float) -> None:
     with pytest.raises(ConfigError, match="hop"):
         list(recognize.segments("x.wav", hop=hop))

@@ -127,15 +127,18 @@ def mel_power(waveform: Waveform, config: FeatureConfig = DEFAULT) -> NDArray[np
     padded[window // 2 : window // 2 + samples] = waveform[:samples]
     frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop][:count]
     shape, blocks = hamming(window), mel_blocks(config)
+    # Made once: memory fresh from the system costs more than what is computed in it.
     scratch = np.zeros((FRAMES_AT_ONCE, config.fft_size), np.float32)
+    spectra = np.empty((FRAMES_AT_ONCE, config.fft_size // 2 + 1), np.complex64)
+    power, imaginary = np.empty((2, *spectra.shape), np.float32)
     mel = np.empty((-(-count // FRAMES_AT_ONCE) * FRAMES_AT_ONCE, config.mel_bands), np.float32)
     for start in range(0, count, FRAMES_AT_ONCE):
         some = frames[start : start + FRAMES_AT_ONCE]
         np.multiply(some, shape, out=scratch[: len(some), :window])
         # Always a whole block, what is left in it from before included: the rounding of a product depends on its size.
-        spectra = np.fft.rfft(scratch)
-        power = spectra.real**2
-        power += spectra.imag**2
+        np.fft.rfft(scratch, out=spectra)  # type: ignore[arg-type]  # typed for float64 alone
+        np.square(spectra.real, out=power)
+        power += np.square(spectra.imag, out=imaginary)
         for bins, bands, weights in blocks:
             np.matmul(power[:, bins], weights, out=mel[start : start + FRAMES_AT_ONCE, bands])
     return mel[:count]

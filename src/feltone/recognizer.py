@@ -168,9 +168,10 @@ class Recognizer:
 
         Memory does not grow with the recording. A window of digital silence is labelled "silence".
         """
-        if not 0 < hop <= self.features.clip_seconds:
+        shortest, longest = 1 / self.features.sample_rate, self.features.clip_seconds
+        if not shortest <= hop <= longest:
             raise ConfigError(
-                f"hop {hop} s: choose one above 0 and at most the window of {self.features.clip_seconds} s"
+                f"hop {hop} s: choose one of a sample ({shortest:g} s) at least, the window ({longest:g} s) at most"
             )
         batch: list[tuple[float, Waveform]] = []
         for window in windows(audio.stream(source, self.features.sample_rate), self.features, hop):

@@ -149,6 +149,31 @@ def export(model: str | None, kind: str, out: Path, check_on: Path | None, as_js
 
 
 @app.command()
+@click.argument("model", required=False)
+@click.option("--host", default="127.0.0.1", help="Address to listen on.")
+@click.option("--port", default=8000, help="0 for any free one; the log says which.")
+@click.option("--precision", default="fp32", help="fp32, or int8 (faster).")
+@click.option("--tokens", "tokens_file", type=PATH, help="File of bearer tokens, one per line; or FELTONE_TOKENS.")
+@click.option("--origin", multiple=True, help="Page of another site that may ask (repeatable), as https://example.org.")
+@click.option("--threads", type=int, help="Of ONNX Runtime; default: one per core.")
+def serve(
+    model: str | None,
+    host: str,
+    port: int,
+    precision: str,
+    tokens_file: Path | None,
+    origin: tuple[str, ...],
+    threads: int | None,
+) -> int:
+    """Serve a model over HTTP and WebSocket, live audio included."""
+    from feltone.doors.serve import Settings, tokens
+    from feltone.doors.serve import serve as listen
+
+    settings = Settings(host, port, precision, threads, tokens(tokens_file), origin)
+    return listen(model, settings)
+
+
+@app.command()
 @as_json
 @click.option("--out", type=PATH, help="Also write the JSON here: results/speed/NAME.json.")
 @click.option("--only", help="Parts, joined by commas: recognition,start,training.")

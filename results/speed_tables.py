@@ -1,0 +1,129 @@
+"""The tables about speed, from results/speed/: used by render.py alone.
+
+bench-NAME.json     `feltone bench` on the machine of that name
+profile-NAME.json   `python -m feltone_benchmarks.profile` there
+agreement.json      the plain path and Feltone's on every EmoDB clip
+growth.json         how cost grows
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from feltone_benchmarks import report
+
+FOLDER = Path(__file__).parent / "speed"
+SHORT = (  # sides of the README's table
+    "plain",
+    "feltone-fp32",
+    "feltone-int8",
+    "feltone-fp32-1s",
+    "opensmile-ComParE_2016",
+    "opensmile-eGeMAPSv02",
+    "wav2vec2-base",
+    "ast",
+)
+TARGETS = {  # part, number -> what was asked of it, and whether more is better
+    ("recognition", "ratio_to_plain"): ("× plain, fp32", 10.0, True),
+    ("recognition", "ratio_to_plain_int8"): ("× plain, int8", 10.0, True),
+    ("recognition", "ms_per_clip_one_core"): ("ms per 4-s clip on one core, fp32", 4.0, False),
+    ("recognition", "ms_per_clip_one_core_int8"): ("ms per 4-s clip on one core, int8", 4.0, False),
+    ("recognition", "scaling_two_cores"): ("× clips per second on two cores", 1.8, True),
+    ("start", "predict_ms"): ("ms `feltone predict FILE`, cold", 600.0, False),
+    ("start", "import_ms"): ("ms `import feltone`", 150.0, False),
+    ("training", "stage1_ratio"): ("× plain, training stage 1", 2.2, True),
+    ("training", "stage23_ratio"): ("× plain, training stages 2 and 3", 4.0, True),
+    ("training", "total_ratio"): ("× plain, the whole three-stage run", 3.0, True),
+}
+
+
+def tables() -> dict[str, str]:
+    """Every table by its marker's name."""
+    parts = {f"speed_{part}": part_of(part) for part in report.PARTS}
+    return parts | {
+        "speed_short": short(),
+        "speed_targets": targets(),
+        "agreement": agreement(),
+        "profile": profile(),
+        "growth": growth(),
+    }
+
+
+def documents(kind: str) -> list[dict[str, Any]]:
+    """The measurements of one kind, machine by machine."""
+    return [json.loads(file.read_text()) for file in sorted(FOLDER.glob(f"{kind}-*.json"))]
+
+
+def part_of(part: str) -> str:
+    """One part of what `feltone bench` measured, on every machine."""
+    text = []
+    for found in documents("bench"):
+        if part in found:
+            text += [
+                f"**{report.place(found)}.** {report.asked(part, found[part])}",
+                report.table(found[part]["sides"]),
+            ]
+    return "\n\n".join(text)
+
+
+def short() -> str:
+    """The sides a newcomer asks for, on every machine."""
+    text = []
+    for found in documents("bench"):
+        sides = {name: found["recognition"]["sides"][name] for name in SHORT}
+        text += [f"File to probabilities, one 4-s clip, one core of: {report.place(found)}.", report.table(sides)]
+    return "\n\n".join(text)
+
+
+def targets() -> str:
+    """What was asked, what was measured, and whether it was reached."""
+    found = documents("bench")
+    lines = ["| asked | " + " | ".join(report.place(one) for one in found) + " |", "|---|" + "--:|" * len(found)]
+    for (part, key), (words, wanted, more) in TARGETS.items():
+        cells = [f"{'≥' if more else '≤'} {wanted:g} {words}"]
+        for one in found:
+            value = one[part][key]
+            reached = value is not None and (value >= wanted if more else value <= wanted)
+            cells.append("missing" if value is None else f"{value:.3g}{'' if reached else ' **missed**'}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def agreement() -> str:
+    """How far Feltone's probabilities lie from plain's."""
+    found = json.loads((FOLDER / "agreement.json").read_text())
+    lines = [
+        f"| {found['clips']} EmoDB clips | largest difference of a probability | labels that differ |",
+        "|---|--:|--:|",
+    ]
+    for precision in ("fp32", "int8"):
+        one = found[precision]
+        lines.append(f"| {precision} | {one['max_probability_difference']:.1e} | {one['labels_that_differ']} |")
+    return "\n".join(lines)
+
+
+def profile() -> str:
+    """Where a clip's time goes, on every machine."""
+    text = []
+    for found in documents("profile"):
+        lines = ["| part | stage | ms |", "|---|---|--:|"]
+        for part in ("front_end", "fp32", "int8"):
+            lines += [f"| {part.replace('_', ' ')} | {name} | {ms:.2f} |" for name, ms in found[part].items()]
+        text += [f"{report.place(found)}:", "\n".join(lines)]
+    return "\n\n".join(text)
+
+
+def growth() -> str:
+    """Clips, and what each number came to."""
+    found = json.loads((FOLDER / "growth.json").read_text())
+    text = []
+    for kind, rows in found.items():
+        if isinstance(rows, list) and rows and "clips" in rows[0]:
+            names = [name.replace("_", " ") for name in rows[0]]
+            lines = [f"| {' | '.join(names)} |", "|" + "--:|" * len(names)]
+            lines += [
+                f"| {' | '.join(f'{value:,.4g}' if value < 1e4 else f'{value:,.0f}' for value in row.values())} |"
+                for row in rows
+            ]
+            text += [f"{kind.capitalize()}:", "\n".join(lines)]
+    return "\n\n".join(text)
