@@ -96,21 +96,37 @@ def log_mel_image(waveform: Waveform, config: FeatureConfig = DEFAULT) -> Image:
         Digital silence gives all zeros.
     """
     mel = mel_power(waveform, config)
-    image = np.zeros((config.mel_bands, config.columns), np.float32)
     peak = mel.max(initial=0)
     if peak < SILENCE_POWER:
-        return image
-    floor = np.float32(10 ** (config.floor_db / 10))
+        return np.zeros((config.mel_bands, config.columns), np.float32)
+    mel /= peak
+    np.maximum(mel, _floor(config), out=mel)
+    return image_of_levels(np.log(mel, out=mel), config)  # the natural logarithm is NumPy's fastest
+
+
+def image_of_levels(levels: NDArray[np.float32], config: FeatureConfig = DEFAULT) -> Image:
+    """Image of the frames a recording reaches.
+
+    Args:
+        levels: natural logarithm of their mel power relative to the clip's peak, shape (frames, mel_bands).
+        config: the front end.
+    """
+    floor = np.log(_floor(config))
+    image = np.zeros((config.mel_bands, config.columns), np.float32)
     frames = np.zeros((config.frames, config.mel_bands), np.float32)  # 0 at the floor, 1 at the peak
-    reached = frames[: len(mel)]
-    np.maximum(np.divide(mel, peak, out=reached), floor, out=reached)
-    np.log(reached, out=reached)  # the natural logarithm is NumPy's fastest
-    reached /= -np.log(floor)  # divided, so that the floor itself becomes exactly -1, and silence exactly black
+    reached = frames[: len(levels)]
+    np.maximum(levels, floor, out=reached)
+    reached /= -floor  # divided, so that the floor itself becomes exactly -1, and silence exactly black
     reached += 1
     for rows, columns, weights in area_blocks(config):
-        if rows.start < len(mel):
+        if rows.start < len(levels):
             image[:, columns] = frames[rows].T @ weights
     return np.clip(image, 0, 1, out=image)
+
+
+def _floor(config: FeatureConfig) -> np.float32:
+    """Power of the floor relative to the peak."""
+    return np.float32(10 ** (config.floor_db / 10))
 
 
 def mel_power(waveform: Waveform, config: FeatureConfig = DEFAULT) -> NDArray[np.float32]:

@@ -60,7 +60,11 @@ class RollingImage:
         left = self._listen(end, reached)[: self._edge]
         first = start // config.hop_size
         levels = self._levels[first + len(left) : min(self._levels.end, first + config.frames)]
-        return image_of_levels(np.concatenate([left, levels]), config)
+        levels = np.concatenate([left, levels])
+        peak = levels.max(initial=-np.inf)
+        if peak < np.log(features.SILENCE_POWER):
+            return np.zeros((config.mel_bands, config.columns), np.float32)
+        return features.image_of_levels(levels - peak, config)
 
     def _bounds(self) -> tuple[int, int]:
         """Of the window, in samples; once it moves, its start stays on the grid of the frames."""
@@ -80,24 +84,6 @@ class RollingImage:
         self._levels.write(self._settled, levels[len(left) // hop + self._settled - first :])
         self._settled = max(self._settled, (end - half) // hop + 1)
         return levels[: len(left) // hop]
-
-
-def image_of_levels(levels: Rows, config: FeatureConfig) -> Image:
-    """The second half of `features.log_mel_image`, from logarithms: (frames, mel_bands) -> (mel_bands, columns)."""
-    image = np.zeros((config.mel_bands, config.columns), np.float32)
-    peak = levels.max(initial=-np.inf)
-    if peak < np.log(features.SILENCE_POWER):
-        return image
-    floor = np.float32(np.log(10) * config.floor_db / 10)
-    frames = np.zeros((config.frames, config.mel_bands), np.float32)  # 0 at the floor, 1 at the peak
-    reached = frames[: len(levels)]
-    np.maximum(np.subtract(levels, peak, out=reached), floor, out=reached)
-    reached /= -floor
-    reached += 1
-    for rows, columns, weights in features.area_blocks(config):
-        if rows.start < len(levels):
-            image[:, columns] = frames[rows].T @ weights
-    return np.clip(image, 0, 1, out=image)
 
 
 def _levels(samples: Waveform, config: FeatureConfig) -> Rows:
