@@ -106,6 +106,6 @@ def test_speed_changes_duration_and_pitch_by_one_factor_within_its_range(strengt
         assert np.abs(np.fft.rfft(inner * np.hanning(RATE))).argmax() == pytest.approx(1_000 * factor, abs=1)
         assert np.sqrt(2 * np.mean(inner**2)) == pytest.approx(0.5, abs=5e-3)
         factors.append(factor)
-    low, high = (1 + strength * (limit - 1) for limit in (0.85, 1.15))
+    low, high = (1 + strength * (limit - 1) for limit in (0.9, 1.1))
     reach = 0.2 * (high - low)
     assert low - 1e-4 < min(factors) < low + reach and high - reach < max(factors) < high + 1e-4

@@ -12,7 +12,7 @@ import soxr
 from feltone.features import Waveform
 
 SNR_DB = (10.0, 25.0)  # of white noise against the recording's own mean power
-SPEED = (0.85, 1.15)  # tempo and pitch together, as when a tape runs faster
+SPEED = (0.9, 1.1)  # tempo and pitch together, as of a tape; the usual range (Ko et al., Interspeech 2015)
 
 Perturbation = Callable[[Waveform, np.random.Generator, int, float], Waveform]
 """(waveform, generator, samples of the analysed window, strength) -> waveform."""

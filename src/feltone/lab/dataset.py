@@ -23,7 +23,7 @@ from feltone.lab.corpora.clip import Clip
 from feltone.lab.protocols import Sample
 from feltone.labels import LabelSet
 
-CACHE_VERSION = 1  # raise it when the perturbations or the reading of audio change what they compute
+CACHE_VERSION = 2  # raise it when the perturbations or the reading of audio change what they compute
 
 Progress = Callable[[int, int], None]
 """Told (done, of how many)."""
