@@ -2,15 +2,18 @@
 
 import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+import scipy.fft
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feltone import audio
+from feltone import audio, features
 from feltone.errors import ConfigError
 from feltone.features import (
     DEFAULT,
@@ -79,9 +82,20 @@ SIGNALS = {
 # ---- against the oracle ----
 
 
+@pytest.mark.parametrize("library", [np.fft, scipy.fft], ids=["numpy", "scipy"])
 @pytest.mark.parametrize("name", SIGNALS)
-def test_image_of_synthetic_signals_equals_librosas(name: str) -> None:
+def test_image_of_synthetic_signals_equals_librosas(
+    name: str, library: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "real_transform", lambda: library.rfft)
     np.testing.assert_allclose(log_mel_image(SIGNALS[name]), oracle(SIGNALS[name]), atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize(("options", "library"), [("quick_start=True", "numpy.fft"), ("", "scipy.fft")])
+def test_a_quick_start_leaves_scipy_alone(options: str, library: str) -> None:
+    program = f"import feltone, sys; feltone.load({options}); from feltone.features import real_transform as chosen; "
+    program += f"import {library}; assert chosen() is sys.modules['{library}'].rfft"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 @pytest.fixture(scope="module")

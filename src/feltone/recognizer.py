@@ -226,15 +226,20 @@ def softmax(logits: Array) -> Array:
     return np.asarray(exponentials / exponentials.sum(-1, keepdims=True), np.float32)
 
 
-def from_model(model: str | Path | None = None, *, precision: str = "fp32", threads: int | None = None) -> Recognizer:
+def from_model(
+    model: str | Path | None = None, *, precision: str = "fp32", threads: int | None = None, quick_start: bool = False
+) -> Recognizer:
     """A recogniser for a model.
 
     Args:
         model: None for the shipped student; a shipped model's name, a model folder, or "hf:owner/model".
         precision: "fp32" or "int8".
         threads: of ONNX Runtime; None for as many as there are cores.
+        quick_start: for a few recordings: ready sooner, each of them slower (`features.load_fast_transform`).
 
     Raises:
         ArtifactError: the model is missing, altered or of a newer schema.
     """
+    if not quick_start:
+        features.load_fast_transform()
     return Recognizer(load(model), precision=precision, threads=threads)

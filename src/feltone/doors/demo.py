@@ -24,7 +24,7 @@ SYNTHETIC = (
 
 def demonstrate(audio: Path | None, out: Path, model: str | None) -> int:
     """Recognise the bundled clips, or a user's file or folder; returns the exit code."""
-    recognize = from_model(model)
+    recognize = from_model(model, quick_start=True)
     predictions, errors = attempt(recognize, [str(audio or CLIPS)])
     if not predictions:
         return report(0, errors) or WRONG

@@ -63,6 +63,7 @@ def load(
         cache: folder of cached images, made when missing.
         progress: told after every clip.
     """
+    features.load_fast_transform()
     rows: dict[Clip, list[int]] = {}
     for row, sample in enumerate(samples):
         rows.setdefault(sample.clip, []).append(row)
