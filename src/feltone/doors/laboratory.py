@@ -10,13 +10,13 @@ from feltone.doors import console
 from feltone.errors import CorpusError
 from feltone.features import DEFAULT
 from feltone.files import write_json
-from feltone.lab import corpora, dataset, experiment, report, tables
+from feltone.lab import corpora, dataset, experiment, report, tables, tested
 from feltone.lab.corpora import verify
-from feltone.lab.evaluate import pool, row, row_file
 from feltone.lab.experiment import Experiment, Material
 from feltone.lab.models.cost import cost, costs
 from feltone.lab.protocols import Sample
 from feltone.lab.recipes import recipe as recipe_named
+from feltone.lab.tested import FoldResult
 from feltone.lab.training.run import Machine
 from feltone.lab.training.schedule import Job
 
@@ -109,13 +109,9 @@ def _progress_of(job: Job, material: Material, tensorboard: Path | None) -> cons
 def evaluate_run(run: Path, out: Path | None, results: Path | None, *, as_json: bool) -> None:
     """Score every network of a run over the folds and seeds that are done."""
     documents = []
-    for stage, done in experiment.finished(run).items():
-        origin = done[0].artifact.description["origin"]
-        pooled = pool([(item.predictions, item.leakage) for item in done])
-        recipe, facts = origin["recipe"]["name"], experiment.facts([item.artifact for item in done])
-        values = row(pooled, recipe=recipe, audio=origin["audio"], folds=done[0].folds, facts=facts)
+    for stage, done in tested.of_run(run).items():
         history = sorted(run.glob("seed-*/fold-*/history.jsonl"))
-        documents.append(_publish(values, done, history, (out or run) / f"report-{stage}", results, as_json=as_json))
+        documents.append(_publish(done, history, (out or run) / f"report-{stage}", results, as_json=as_json))
     if as_json:
         console.document(documents)
 
@@ -127,21 +123,9 @@ def evaluate_model(model: str, wanted: Experiment, out: Path | None, results: Pa
     if unknown:
         raise CorpusError(f"{material.name}: labels {', '.join(sorted(unknown))} are unknown to {artifact.name}")
     folds = wanted.folds(material)
-    done = [
-        experiment.Finished(
-            artifact,
-            experiment.predict(artifact, material, fold, wanted.seed, artifact.name),
-            experiment.leakage(artifact, fold),
-            len(folds),
-        )
-        for fold in folds
-    ]
-    pooled = pool([(item.predictions, item.leakage) for item in done])
-    recipe = artifact.description["origin"]["recipe"]["name"]
-    facts = experiment.facts([artifact])
-    values = row(pooled, recipe=recipe, audio=material.audio, folds=len(folds), facts=facts)
+    done = [experiment.judged(artifact, material, fold, len(folds), wanted.seed, artifact.name) for fold in folds]
     folder = out or Path(f"{artifact.name}--{material.name}--{wanted.protocol}")
-    document = _publish(values, done, [], folder, results, as_json=as_json)
+    document = _publish(done, [], folder, results, as_json=as_json)
     if as_json:
         console.document(document)
 
@@ -167,19 +151,15 @@ def print_costs(variant: str | None, *, as_json: bool) -> None:
 
 
 def _publish(
-    values: dict[str, Any],
-    done: Sequence[experiment.Finished],
-    history: Sequence[Path],
-    folder: Path,
-    results: Path | None,
-    *,
-    as_json: bool,
+    done: Sequence[FoldResult], history: Sequence[Path], folder: Path, results: Path | None, *, as_json: bool
 ) -> dict[str, Any]:
     """Write the report of one row, and the row itself among the results; print its headline."""
-    report.write_report(folder, values, [item.predictions for item in done], history=history)
+    if results:  # with what other runs contributed to the row
+        done = tested.collected(done, results)
+    values = tested.row_of(done)
+    report.write_report(folder, values, [one.predictions for one in done], history=history)
     if results:
-        recipe = None if values["recipe"] == "paper" else values["recipe"]
-        write_json(results / row_file(values["corpus"], values["protocol"], values["model"], recipe), values)
+        write_json(results / done[0].row_name, values)
     if not as_json:
         console.out.print(headline(values), markup=False)
         if values["warning"]:

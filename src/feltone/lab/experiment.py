@@ -2,10 +2,9 @@
 
 RUN/seed-0/fold-1/             the run of one fold (`training/run.py`)
 RUN/seed-0/fold-1/<stage>/     artefact of a network worth keeping
-RUN/seed-0/fold-1/<stage>.predictions.json
+RUN/seed-0/fold-1/<stage>.tested.json     what it says about the test part (`tested.py`)
 """
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,15 +16,15 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from feltone.artifact import DESCRIPTION, Artifact
 from feltone.artifact import load as load_artifact
 from feltone.errors import ConfigError
-from feltone.files import write_json, write_text
+from feltone.files import write_text
 from feltone.lab import corpora, dataset, ledger, protocols, provenance
 from feltone.lab.corpora import CORPORA, Clip, manifest
-from feltone.lab.evaluate import RunFacts
 from feltone.lab.export import Origin, export
 from feltone.lab.models import PatchViT
 from feltone.lab.predictions import Predictions, key_of
 from feltone.lab.protocols import Fold, Leakage
 from feltone.lab.recipes import Recipe
+from feltone.lab.tested import SUFFIX, FoldResult
 from feltone.lab.training.loop import Tick
 from feltone.lab.training.run import Machine, Run, seconds_of, train_many
 from feltone.lab.training.schedule import Job, groups
@@ -181,19 +180,18 @@ def export_run(recipe: Recipe, material: Material, run: Run, networks: Mapping[s
 def judge_fold(
     artifacts: dict[str, Artifact], material: Material, fold: Fold, folds: int, out: Path, *, seed: int
 ) -> None:
-    """Write what every artefact of a fold says about the test part, and the audit; once."""
+    """Write what every artefact of a fold says about the test part, with its audit and origin; once."""
     folder = run_folder(out, seed, fold.index)
     for stage, artifact in artifacts.items():
-        file = predictions_file(folder, stage)
+        file = folder / f"{stage}{SUFFIX}"
         if not file.is_file():
-            audit = vars(leakage(artifact, fold))
-            write_json(folder / "tested.json", {"leakage": audit, "folds": folds})
-            write_text(file, predict(artifact, material, fold, seed, stage).to_json())
+            write_text(file, judged(artifact, material, fold, folds, seed, stage).to_json())
 
 
-def predictions_file(folder: Path, stage: str) -> Path:
-    """Where the predictions of a fold's test part are kept."""
-    return folder / f"{stage}.predictions.json"
+def judged(artifact: Artifact, material: Material, fold: Fold, folds: int, seed: int, model: str) -> FoldResult:
+    """What an artefact says about the test part of one of a protocol's folds."""
+    predictions = predict(artifact, material, fold, seed, model)
+    return FoldResult.of(artifact, predictions, leakage(artifact, fold), folds, material.audio)
 
 
 def predict(artifact: Artifact, material: Material, fold: Fold, seed: int, model: str) -> Predictions:
@@ -243,41 +241,3 @@ def origin_of(
         command=provenance.command(),
         date=provenance.today(),
     )
-
-
-def facts(artifacts: Sequence[Artifact]) -> RunFacts:
-    """Cost and origin of a row, from the artefacts it was measured on."""
-    first = artifacts[0].description
-    origin = first["origin"]
-    return RunFacts(
-        macs=first["macs"],
-        parameters=first["parameters"],
-        train_seconds=round(sum(a.description["origin"]["train_seconds"] for a in artifacts), 1),
-        **{key: origin[key] for key in ("device", "versions", "commit", "command", "date")},
-    )
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A network of a run whose fold was tested: what is scored."""
-
-    artifact: Artifact
-    predictions: Predictions
-    leakage: Leakage
-    folds: int  # of the protocol
-
-
-def finished(run: Path) -> dict[str, list[Finished]]:
-    """Tested networks of a run folder, by stage; raises `ConfigError` when there is none yet."""
-    found: dict[str, list[Finished]] = {}
-    for file in sorted(run.glob("seed-*/fold-*/*.predictions.json")):
-        stage = file.name.partition(".")[0]
-        report = json.loads((file.parent / "tested.json").read_text(encoding="utf-8"))
-        predictions = Predictions.from_json(file.read_text(encoding="utf-8"))
-        artifact = load_artifact(file.parent / stage, verify=False)
-        found.setdefault(stage, []).append(
-            Finished(artifact, predictions, Leakage(**report["leakage"]), report["folds"])
-        )
-    if not found:
-        raise ConfigError(f"{run}: holds no tested fold; finish one with feltone train")
-    return found
