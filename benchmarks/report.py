@@ -130,7 +130,7 @@ def place(document: Document) -> str:
 
 def asked(part: str, measured: Document) -> str:
     """The numbers that are asked of a part, in a line."""
-    text = [f"{_number(measured[key])} {words}" for key, words in HEADLINES[part].items()]
+    text = [f"{number(measured[key])} {words}" for key, words in HEADLINES[part].items()]
     if "predict_loads" in measured:
         text.append(f"`predict` loads {', '.join(measured['predict_loads'])}")
     if disturbed(measured):
@@ -151,17 +151,17 @@ def table(sides: Mapping[str, Document]) -> str:
         if "missing" in row:
             cells = ["–"] * 4 + ["; ".join(filter(None, [what, f"missing: {row['missing']}"]))]
         else:
-            spread = f"{_number(row['low_ms'])}–{_number(row['high_ms'])}"
-            ratio = _number(row.get("ratio_to_plain"))
-            cells = [_number(row["median_ms"]), spread, ratio, f"{row['peak_mb']:,.0f}", what]
+            spread = f"{number(row['low_ms'])}–{number(row['high_ms'])}"
+            ratio = number(row.get("ratio_to_plain"))
+            cells = [number(row["median_ms"]), spread, ratio, f"{row['peak_mb']:,.0f}", what]
         lines.append(f"| {' | '.join([name, *cells])} |")
     return "\n".join(lines)
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     """Three significant digits, and no exponent.
 
-    >>> _number(4068.2), _number(10.04), _number(0.5), _number(None)
+    >>> number(4068.2), number(10.04), number(0.5), number(None)
     ('4,068', '10.0', '0.500', '–')
     """
     if value is None:

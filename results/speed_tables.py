@@ -51,7 +51,12 @@ def tables() -> dict[str, str]:
 
 def documents(kind: str) -> list[dict[str, Any]]:
     """The measurements of one kind, machine by machine."""
-    return [json.loads(file.read_text()) for file in sorted(FOLDER.glob(f"{kind}-*.json"))]
+    return [json.loads(file.read_text()) for file in files(kind)]
+
+
+def files(kind: str) -> list[Path]:
+    """Their files, by name."""
+    return sorted(FOLDER.glob(f"{kind}-*.json"))
 
 
 def part_of(part: str) -> str:
@@ -67,12 +72,14 @@ def part_of(part: str) -> str:
 
 
 def short() -> str:
-    """The sides a newcomer asks for, on every machine."""
-    text = []
-    for found in documents("bench"):
-        sides = {name: found["recognition"]["sides"][name] for name in SHORT}
-        text += [f"File to probabilities, one 4-s clip, one core of: {report.place(found)}.", report.table(sides)]
-    return "\n\n".join(text)
+    """The sides a newcomer asks for, in milliseconds on every machine."""
+    found = {file.stem.removeprefix("bench-"): json.loads(file.read_text()) for file in files("bench")}
+    lines = [f"| ms, one core | {' | '.join(found)} | |", "|---|" + "--:|" * len(found) + "---|"]
+    for name in SHORT:
+        sides = [one["recognition"]["sides"][name] for one in found.values()]
+        cells = [report.number(side["median_ms"]) for side in sides]
+        lines.append(f"| {name} | {' | '.join(cells)} | {sides[-1]['what']} |")
+    return "\n".join([*lines, "", *(f"{name}: {report.place(one)}  " for name, one in found.items())])
 
 
 def targets() -> str:
