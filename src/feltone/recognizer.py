@@ -41,6 +41,15 @@ class Outputs(NamedTuple):
     attention: Array  # (B, depth, heads, patches)
 
 
+class Heard(NamedTuple):
+    """A recording's first seconds, or a window of it, as the network sees them."""
+
+    image: Image
+    start: float  # seconds
+    end: float
+    cut: bool = False  # whether the recording goes on after a beginning
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What was recognised in one clip."""
@@ -88,29 +97,22 @@ class Recognizer:
         outputs: list[Array] = self._session.run(["logits", "embedding", "attention"], inputs)
         return outputs
 
-    def waveform(self, samples: Waveform, *, cut: bool = False) -> Prediction:
+    def waveform(self, samples: Waveform) -> Prediction:
         """Recognise the first `clip_seconds` of mono float32 samples at the model's sampling rate.
 
         Raises:
             AudioError: no samples, or digital silence: there is nothing to recognise.
         """
-        samples = np.asarray(samples, np.float32)
-        if samples.ndim != 1 or not len(samples):
-            raise AudioError(f"waveform of shape {samples.shape}: give mono samples, shape (samples,)")
-        image = features.log_mel_image(samples, self.features)
-        if not image.any():
-            raise AudioError("silent: there is nothing to recognise")
-        outputs = self.images(image[None])
-        kept = min(len(samples), self.features.clip_samples)
-        return Prediction(
-            label=self.labels.names[int(outputs.probabilities[0].argmax())],
-            scores=self._scores(outputs.probabilities[0]),
-            seconds=kept / self.features.sample_rate,
-            cut=cut or kept < len(samples),
-            image=image,
-            embedding=outputs.embedding[0],
-            attention=outputs.attention[0],
-        )
+        return self._recognised(self._heard(np.asarray(samples, np.float32)))
+
+    def hear(self, source: audio.Source) -> Heard:
+        """What `recognize(source)` gives to the network; for those who run it elsewhere, or with others at once."""
+        one_more = (self.features.clip_samples + 1) / self.features.sample_rate
+        samples = audio.load(source, self.features.sample_rate, end=one_more)
+        try:
+            return self._heard(samples)
+        except AudioError as fault:
+            raise AudioError(f"{audio.name_of(source)}: {fault}") from None
 
     def __call__(self, source: audio.Source) -> Prediction:
         """Recognise the first `clip_seconds` of a recording; `Prediction.cut` says whether it goes on.
@@ -121,12 +123,28 @@ class Recognizer:
         Raises:
             AudioError: naming the file and what is wrong with it.
         """
-        one_more = (self.features.clip_samples + 1) / self.features.sample_rate
-        samples = audio.load(source, self.features.sample_rate, end=one_more)
-        try:
-            return self.waveform(samples)
-        except AudioError as fault:
-            raise AudioError(f"{audio.name_of(source)}: {fault}") from None
+        return self._recognised(self.hear(source))
+
+    def _heard(self, samples: Waveform) -> Heard:
+        if samples.ndim != 1 or not len(samples):
+            raise AudioError(f"waveform of shape {samples.shape}: give mono samples, shape (samples,)")
+        image = features.log_mel_image(samples, self.features)
+        if not image.any():
+            raise AudioError("silent: there is nothing to recognise")
+        kept = min(len(samples), self.features.clip_samples)
+        return Heard(image, 0.0, kept / self.features.sample_rate, kept < len(samples))
+
+    def _recognised(self, heard: Heard) -> Prediction:
+        outputs = self.images(heard.image[None])
+        return Prediction(
+            label=self.labels.names[int(outputs.probabilities[0].argmax())],
+            scores=self._scores(outputs.probabilities[0]),
+            seconds=heard.end,
+            cut=heard.cut,
+            image=heard.image,
+            embedding=outputs.embedding[0],
+            attention=outputs.attention[0],
+        )
 
     def files(
         self, sources: Iterable[audio.Source], *, workers: int | None = None

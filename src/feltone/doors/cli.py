@@ -27,6 +27,7 @@ LABORATORY = {
     "onnxscript",
 }
 """What `feltone[train]` brings: the absence of one of these is the user's to mend."""
+FEW = 50  # recordings that are sooner done than a faster transform is loaded
 
 
 class _Verbs(click.Group):
@@ -100,17 +101,41 @@ def demo(audio: Path | None, out: Path, model: str | None) -> int:
 @click.option("--hop", type=float, default=1.0, help="Seconds between windows of a timeline.")
 @click.option("--format", default="table", help="Of a timeline: table, json, csv, rttm or audacity.")
 @click.option("--precision", default="fp32", help="fp32, or int8 (faster).")
+@click.option(
+    "--out", type=PATH, help="Of a table of recordings: .csv, .tsv, .jsonl or .parquet; default: CSV, printed."
+)
+@click.option("--column", help="That holds the paths in a table; default: path, file or the like.")
+@click.option("--prefix", default="", help="Of the columns that are added to a table.")
 def predict(
-    paths: tuple[str, ...], model: str | None, as_json: bool, timeline: bool, hop: float, format: str, precision: str
+    paths: tuple[str, ...],
+    model: str | None,
+    as_json: bool,
+    timeline: bool,
+    hop: float,
+    format: str,
+    precision: str,
+    out: Path | None,
+    column: str | None,
+    prefix: str,
 ) -> int:
-    """Recognise emotion in files, folders, or - (standard input)."""
-    from feltone.doors.predict import predict_clips, predict_timelines
+    """Recognise emotion in files, folders, - (standard input), or the rows of a table (.csv, .tsv, .jsonl, .parquet).
+
+    A table has a column of paths and, for segments, start and end in seconds; it is written again with what was found.
+    """
+    from feltone.doors.predict import predict_clips, predict_timelines, table_among
     from feltone.recognizer import from_model
 
+    table = table_among(paths, for_tables=bool(out or column or prefix), for_clips=timeline or as_json)
     if timeline:
         recognize = from_model(model, precision=precision)
         return predict_timelines(recognize, paths, hop, "json" if as_json else format)
-    return predict_clips(from_model(model, precision=precision, threads=1), paths, as_json=as_json)
+    few = len(paths) <= FEW and not table and not any(Path(path).is_dir() for path in paths)
+    recognize = from_model(model, precision=precision, threads=1, quick_start=few)
+    if table:
+        from feltone.doors.tables import predict_table
+
+        return predict_table(recognize, table, out, column, prefix)
+    return predict_clips(recognize, paths, as_json=as_json)
 
 
 @app.command()
@@ -122,10 +147,37 @@ def explain(file: Path, out: Path, model: str | None) -> None:
     from feltone.doors.demo import draw
     from feltone.recognizer import from_model
 
-    recognize = from_model(model)
+    recognize = from_model(model, quick_start=True)
     prediction = recognize(file)
     draw(recognize, prediction, out, title=f"{file.name}: {prediction.label} ({max(prediction.scores.values()):.0%})")
     print(f"{out}: {prediction.label}, spectrogram and attention of the first {prediction.seconds:.1f} s")
+
+
+@app.command()
+@model
+@click.option("--input", "file", type=PATH, help="Play a recording in real time instead of the microphone.")
+@click.option("--device", help="Microphone: its number, or a part of its name.")
+@click.option("--list-devices", is_flag=True, help="List the microphones, and no more.")
+@click.option("--interval", type=click.FloatRange(0.05, 4), default=0.25, help="Seconds of sound between updates.")
+@click.option("--precision", default="fp32", help="fp32, or int8 (faster).")
+@click.option("--json", "as_json", is_flag=True, help="One JSON line per update, as WS /v1/stream answers.")
+def listen(
+    model: str | None,
+    file: Path | None,
+    device: str | None,
+    list_devices: bool,
+    interval: float,
+    precision: str,
+    as_json: bool,
+) -> int:
+    """Recognise emotion as it is heard: the microphone, live."""
+    if list_devices:
+        from feltone.doors.microphone import list_microphones
+
+        return list_microphones(as_json=as_json)
+    from feltone.doors.listen import listen as hear
+
+    return hear(model, file, device, interval, precision, as_json=as_json)
 
 
 for verb in cli_laboratory.VERBS:
@@ -146,6 +198,37 @@ def export(model: str | None, kind: str, out: Path, check_on: Path | None, as_js
     from feltone.doors.export import export_model
 
     return export_model(model, kind, out, check_on, as_json=as_json)
+
+
+@app.command()
+@click.argument("model")
+@click.argument("repository", metavar="OWNER/MODEL")
+@click.option("--private", is_flag=True, help="For you and those you let in.")
+@click.option("--revision", help="Branch to commit to, made when missing; default: main.")
+@click.option("--message", help="Of the commit.")
+@click.option("--i-may-share", is_flag=True, help="You may share a model trained on recordings of your own.")
+@click.option("--dry-run", is_flag=True, help="Print what would be uploaded, and upload nothing.")
+def push(
+    model: str,
+    repository: str,
+    private: bool,
+    revision: str | None,
+    message: str | None,
+    i_may_share: bool,
+    dry_run: bool,
+) -> int:
+    """Upload a model to the hub, where feltone.load("hf:OWNER/MODEL") finds it."""
+    from feltone.doors.push import push_model
+
+    return push_model(
+        model,
+        repository,
+        private=private,
+        revision=revision,
+        message=message,
+        may_share=i_may_share,
+        dry_run=dry_run,
+    )
 
 
 @app.command()

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 PATH = click.Path(path_type=Path)
-model = click.option("--model", "-m", help="Shipped model, model folder, or hf:owner/model.")
+model = click.option("--model", "-m", help="Shipped model, model folder, or hf:owner/model[@revision].")
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 data = click.option("--data", type=PATH, envvar="FELTONE_DATA", help="Folder of the corpora, or a manifest.")
 folds = click.option("--folds", type=int, help="Number of folds of a grouped protocol.")

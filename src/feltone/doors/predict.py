@@ -1,4 +1,7 @@
-"""`feltone predict`: files, folders and standard input -> predictions or timelines, with nothing silently skipped."""
+"""`feltone predict`: files, folders and standard input -> predictions or timelines, with nothing silently skipped.
+
+Tables of recordings are in `tables.py`.
+"""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +15,28 @@ from feltone.recognizer import Prediction, Recognizer
 from feltone.timeline import FORMATS, Timeline
 
 DONE, WRONG, IN_PART = 0, 2, 3  # exit codes
+TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
+"""How a table of recordings is named, in and out."""
 T = TypeVar("T")
+
+
+def table_among(paths: Sequence[str], *, for_tables: bool, for_clips: bool) -> Path | None:
+    """The table among the arguments, which stands alone, or None; `ConfigError` where options do not go with it.
+
+    Args:
+        paths: arguments of `feltone predict`.
+        for_tables, for_clips: whether options were given that mean something for tables, for other recordings alone.
+    """
+    tables = [path for path in map(Path, paths) if path.suffix.lower() in TABLES and not path.is_dir()]
+    if not tables:
+        if for_tables:
+            raise ConfigError(f"--out, --column and --prefix are for tables of recordings ({', '.join(TABLES)})")
+        return None
+    if len(paths) > 1:
+        raise ConfigError(f"{tables[0]}: a table is recognised by itself; name it alone")
+    if for_clips:
+        raise ConfigError(f"{tables[0]}: --json and --timeline are not for tables; write one with --out NAME.jsonl")
+    return tables[0]
 
 
 def predict_clips(recognize: Recognizer, paths: Sequence[str], *, as_json: bool) -> int:

@@ -1,7 +1,20 @@
-"""The model card: what an artefact is, what it was trained on, how well it hears, and what it must not be used for."""
+"""The model card: what an artefact is, what it was trained on, how well it hears, and what it must not be used for.
 
-from collections.abc import Mapping, Sequence
+It begins with a header in YAML, by which model hubs sort and find models. Scores in it, as in the text, name their
+protocol and the networks they were measured on.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from feltone.lab.corpora import CORPORA
+
+LANGUAGES = {"German": "de", "English": "en"}
+"""Language of a corpus -> its code, as hubs write it."""
+
+METRICS = {"wa": ("accuracy", "WA"), "uar": ("recall", "UAR"), "macro_f1": ("f1", "macro-F1")}
+"""Metric of a result -> what hubs call it, and what we do."""
 
 INTENDED = """\
 ## What it is for
@@ -29,17 +42,20 @@ Without Feltone: `model.onnx` takes `image` (batch, {mel_bands}, {columns}) and 
 """
 
 
-def write(description: Mapping[str, Any], scores: str | None) -> str:
+def write(description: Mapping[str, Any], scores: str | None, rows: Sequence[Mapping[str, Any]] = ()) -> str:
     """The card in Markdown.
 
     Args:
         description: what `artifact.json` says.
         scores: a Markdown table of the same recipe's scores, made from result files; None where there is none.
+        rows: these results, for the header.
     """
     origin, features = description["origin"], description["features"]
     source = origin["source"]
     return "\n".join(
         [
+            *header(description, rows),
+            "",
             f"# {description['name']}",
             "",
             f"Recognises {_sentence(description['labels'])} in speech: a `{description['model']['variant']}` of "
@@ -63,6 +79,47 @@ def write(description: Mapping[str, Any], scores: str | None) -> str:
             USE.format(name=description["name"], **features),
         ]
     )
+
+
+def header(description: Mapping[str, Any], rows: Iterable[Mapping[str, Any]] = ()) -> list[str]:
+    """The lines of YAML that a card begins with.
+
+    Weights trained on corpora that let them be shared are under Feltone's own licence; of all others the card tells.
+
+    Args:
+        description: what `artifact.json` says.
+        rows: results of networks of the same recipe.
+    """
+    names = description["origin"]["corpus"].split("+")
+    known = [CORPORA[name] for name in names if name in CORPORA]
+    free = len(known) == len(names) and all(corpus.shippable for corpus in known)
+    other = {"license": "other", "license_name": "terms-of-the-recordings", "license_link": "README.md"}
+    said: dict[str, Any] = {
+        "library_name": "feltone",
+        "pipeline_tag": "audio-classification",
+        "tags": ["speech-emotion-recognition", "speech", "emotion", "onnx"],
+        **({"license": "apache-2.0"} if free else other),
+        "language": sorted({LANGUAGES[corpus.language] for corpus in known}),
+        "datasets": [corpus.name for corpus in known],
+    }
+    results = [_result(row) for row in rows]
+    if results:
+        said["metrics"] = [metric for metric, _ in METRICS.values()]
+        said["model-index"] = [{"name": description["name"], "results": results}]
+    # JSON is YAML, whatever a name or title holds.
+    return ["---", *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in said.items() if value), "---"]
+
+
+def _result(row: Mapping[str, Any]) -> dict[str, Any]:
+    warning = f"; {row['warning']}" if row.get("warning") else ""
+    over = f"{len(row['folds_run'])} of {row['folds']} folds, {len(row['seeds'])} seeds"
+    place = f"{row['corpus']}, protocol {row['protocol']}, {over}, {row['audio']} audio{warning}"
+    metrics = [
+        {"type": kind, "value": row[key]["mean"], "name": f"{title}, {row['model']}s of recipe {row['recipe']}"}
+        for key, (kind, title) in METRICS.items()
+    ]
+    task = {"type": "audio-classification", "name": "speech emotion recognition"}
+    return {"task": task, "dataset": {"type": row["corpus"], "name": place, "split": "test"}, "metrics": metrics}
 
 
 def _sentence(labels: Sequence[str]) -> str:

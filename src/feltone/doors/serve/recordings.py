@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from itertools import islice
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 from starlette.datastructures import UploadFile
@@ -14,19 +14,10 @@ from feltone.doors.serve.batching import Chances
 from feltone.doors.serve.faults import Fault, unreadable
 from feltone.doors.serve.service import Service
 from feltone.doors.serve.uploads import name_of
-from feltone.errors import AudioError, FeltoneError
+from feltone.errors import FeltoneError
 from feltone.features import FeatureConfig, Image, Waveform, log_mel_image
-from feltone.recognizer import Prediction, Recognizer, windows
+from feltone.recognizer import Heard, Prediction, Recognizer, windows
 from feltone.timeline import SILENCE
-
-
-class Heard(NamedTuple):
-    """A recording's first seconds, or a window of it, ready to be recognised."""
-
-    image: Image
-    start: float  # seconds
-    end: float
-    cut: bool = False  # whether the recording goes on
 
 
 async def predict(service: Service, files: list[UploadFile]) -> dict[str, Any]:
@@ -74,7 +65,7 @@ def verdict(recognize: Recognizer, chances: Chances | None) -> dict[str, Any]:
 
 async def _predicted(service: Service, file: UploadFile) -> dict[str, Any] | Fault:
     try:
-        heard = await service.decode(_beginning, service.recognize.features, file.file)
+        heard = await service.decode(service.recognize.hear, file.file)
     except FeltoneError as fault:
         return unreadable(fault, audio.name_of(file.file))
     found = verdict(service.recognize, await service.batcher.recognise(heard.image))
@@ -83,16 +74,6 @@ async def _predicted(service: Service, file: UploadFile) -> dict[str, Any] | Fau
 
 async def _chances(service: Service, image: Image) -> Chances | None:
     return await service.batcher.recognise(image) if image.any() else None
-
-
-def _beginning(config: FeatureConfig, file: IO[bytes]) -> Heard:
-    """What `Recognizer.__call__` hears of a file."""
-    samples = audio.load(file, config.sample_rate, end=(config.clip_samples + 1) / config.sample_rate)
-    image = log_mel_image(samples, config)
-    if not image.any():
-        raise AudioError("silent: there is nothing to recognise")
-    kept = min(len(samples), config.clip_samples)
-    return Heard(image, 0, kept / config.sample_rate, kept < len(samples))
 
 
 def _windows(config: FeatureConfig, file: IO[bytes], hop: float, max_seconds: float) -> Iterator[Heard]:

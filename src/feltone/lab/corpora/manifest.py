@@ -43,7 +43,10 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 NEEDED = ("path", "label")
 SEXES = {"f": "female", "female": "female", "w": "female", "woman": "female"}
 SEXES |= {"m": "male", "male": "male", "man": "male"}
-SPAN = re.compile(r"(?:(?P<days>\d+) days? )?(?:(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+(?:\.\d+)?)")
+# pandas writes "0 days" alone where all of a column are whole days, as where every segment starts at 0.
+SPAN = re.compile(
+    r"(?=.)(?:(?P<days>\d+) days?(?: |$))?(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+(?:\.\d+)?))?"
+)
 
 Row = tuple[str, Mapping[str, Any]]
 """Where it stands ("calls.csv, line 7"), and its fields by column name."""
@@ -186,7 +189,7 @@ def _clip(place: str, values: Mapping[str, Any], manifest: Path) -> Clip:
     for meaning in NEEDED:
         if told[meaning] is None:
             raise CorpusError(f"{place}: the {meaning} is empty; fill it in or take the row out")
-    start, end = _seconds(place, told.get("start")) or 0.0, _seconds(place, told.get("end"))
+    start, end = seconds(place, told.get("start")) or 0.0, seconds(place, told.get("end"))
     if end is not None and end <= start:
         raise CorpusError(
             f"{place}: the segment ends at {end:g} s but starts at {start:g} s; end must come after start"
@@ -223,14 +226,14 @@ def _label(written: str) -> str:
     return word if word in EMOTIONS else written.strip()
 
 
-def _seconds(place: str, value: Any) -> float | None:
+def seconds(place: str, value: Any) -> float | None:
     """Seconds from a number, its text, or a time span; None where there is none (audformat's NaT: to the end)."""
     if value is None or str(value).lower() in ("nat", "nan"):
         return None
     span = SPAN.fullmatch(str(value))
     if span:
-        days, hours, minutes, seconds = (float(part or 0) for part in span.groups())
-        return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+        days, hours, minutes, rest = (float(part or 0) for part in span.groups())
+        return ((days * 24 + hours) * 60 + minutes) * 60 + rest
     try:
         number = value.total_seconds() if isinstance(value, timedelta) else float(value)
     except (TypeError, ValueError):
