@@ -4,13 +4,14 @@
 # and what CI runs beside them:
 #   make check             formatter, linter, type checker
 #   make results           every number in the documents, from results/
+#   make web               the browser page, from web/ into src/feltone/doors/page/ (needs Node 20)
 #   make bench             this machine's speed beside the alternatives (10 minutes); ARGS="--only recognition"
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check format results bench clean
+.PHONY: demo test check format results web bench clean
 
 demo: $(VENV)/.core
 	@$(BIN)/feltone demo $(if $(AUDIO),"$(AUDIO)")
@@ -29,6 +30,10 @@ format: $(VENV)/.dev
 
 results: $(VENV)/.dev
 	$(BIN)/python results/render.py $(if $(CHECK),--check)
+
+web:
+	npm ci --prefix web --no-audit --no-fund --loglevel=error
+	npm run build --prefix web --silent
 
 bench: $(VENV)/.bench
 	$(BIN)/feltone bench $(ARGS)

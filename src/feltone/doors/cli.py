@@ -186,12 +186,12 @@ for verb in cli_laboratory.VERBS:
 
 @app.command()
 @click.argument("model", required=False)
-@click.option("--to", "kind", required=True, help="onnx, onnx-int8 or onnx-waveform.")
+@click.option("--to", "kind", required=True, help="onnx, onnx-int8, onnx-waveform or web (a page for any host).")
 @click.option("--out", type=PATH, required=True, help="Folder of the files.")
 @click.option("--check-on", type=PATH, help="Recordings to compare with PyTorch on; default: EmoDB, or bundled clips.")
 @as_json
 def export(model: str | None, kind: str, out: Path, check_on: Path | None, as_json: bool) -> int:
-    """Write a model as one file for use without Feltone.
+    """Write a model for use without Feltone: one file, or a page.
 
     It is compared with the network on recordings first, and refused where it differs.
     """

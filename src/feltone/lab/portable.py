@@ -2,7 +2,8 @@
 
     artefact -> a kind's graph -> compared with the network on recordings -> metadata -> DIR/<name>.<kind>.onnx
 
-A file that does not say what the network says is not written. What it says about itself is in `exported`.
+A file that does not say what the network says is not written. What it says about itself is in `exported`; the page
+around the kind `web` is a door's.
 """
 
 import hashlib
@@ -21,10 +22,22 @@ from feltone import audio, features
 from feltone.artifact import Artifact
 from feltone.errors import ArtifactError, ConfigError
 from feltone.lab import exported, waveform_graph
-from feltone.lab.exported import IMAGE, WAVEFORM, Input, Limits, Parity, verify
+from feltone.lab.exported import EXACT, IMAGE, ROUNDED, WAVEFORM, Input, Limits, Parity, verify
 from feltone.lab.models import ModelConfig, PatchViT, build
 
-__all__ = ["KINDS", "Export", "Kind", "export", "from_image", "from_waveform", "kind_named", "parity", "verify"]
+__all__ = [
+    "KINDS",
+    "Export",
+    "Kind",
+    "Packed",
+    "export",
+    "from_image",
+    "from_waveform",
+    "kind_named",
+    "pack",
+    "parity",
+    "verify",
+]
 
 BATCH = 4  # recordings that the network hears at once; a stem's activations of more leave the cache
 HEARD = 1.5  # clip lengths that are read of a recording, so that cutting is compared as well
@@ -38,6 +51,14 @@ class Kind:
     build: Callable[[Artifact], onnx.ModelProto]
     input: Input
     limits: Limits
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A file that may be written."""
+
+    content: bytes
+    record: Mapping[str, Any]  # what it says about itself, its size and its SHA-256
 
 
 @dataclass(frozen=True)
@@ -67,13 +88,11 @@ def from_waveform(sealed: Artifact) -> onnx.ModelProto:
     return waveform_graph.from_waveform(network, sealed.features, len(sealed.labels), sizes(sealed).patches)
 
 
-EXACT = Limits(max_probability_difference=1e-3, min_equal_labels=1.0)
-ROUNDED = Limits(max_probability_difference=2e-2, min_equal_labels=0.99)
-
 KINDS: Mapping[str, Kind] = {
     "onnx": Kind(".onnx", from_image("fp32"), IMAGE, EXACT),
     "onnx-int8": Kind(".int8.onnx", from_image("int8"), IMAGE, ROUNDED),
     "onnx-waveform": Kind(".waveform.onnx", from_waveform, WAVEFORM, EXACT),
+    "web": Kind(".web.onnx", from_image(exported.WEB_PRECISION), IMAGE, ROUNDED),
 }
 """What `feltone export --to` may be."""
 
@@ -110,6 +129,21 @@ def export(
     """
     kind = kind_named(kind_name)
     exported.records(folder)  # is the folder ours? Known before the comparison, not after it
+    packed = pack(sealed, kind_name, recordings, called, on_clip)
+    file = folder / (sealed.name.replace("/", "-") + kind.suffix)
+    exported.write(file, packed.content, packed.record)
+    return Export(file, packed.record)
+
+
+def pack(
+    sealed: Artifact,
+    kind_name: str,
+    recordings: Sequence[Path],
+    called: str,
+    on_clip: Callable[[], object] = lambda: None,
+) -> Packed:
+    """Build a file and compare it with the network, without writing it; arguments and faults as for `export`."""
+    kind = kind_named(kind_name)
     model = kind.build(sealed)
     session = exported.open_session(model.SerializeToString())
     measured = parity(sealed, kind.input, session, recordings, called, on_clip)
@@ -120,9 +154,7 @@ def export(
     content = model.SerializeToString()
     record = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()} | facts
     del record["model_card"]  # long, and in the file
-    file = folder / (sealed.name.replace("/", "-") + kind.suffix)
-    exported.write(file, content, record)
-    return Export(file, record)
+    return Packed(content, record)
 
 
 def parity(

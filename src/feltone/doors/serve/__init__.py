@@ -3,6 +3,7 @@
 settings.py     what can be set, with its bounds; tokens
 server.py       the process: listens, drains
 app.py          the routes, and what stands before them
+site.py         the page, its model and its headers
 observe.py      counts, times and logs every request
 guard.py        tokens, origins, the closed door while draining
 uploads.py      receives files within bounds

@@ -1,5 +1,6 @@
 """The service as an ASGI application: what can be asked, and what stands before it.
 
+GET  /               the page, where it was built
 POST /v1/predict     recordings -> a prediction or an error for each
 POST /v1/timeline    one recording -> windows over all of it
 WS   /v1/stream      live audio -> a prediction every 250 ms
@@ -26,6 +27,7 @@ from feltone.doors.serve.guard import Guard
 from feltone.doors.serve.model import described
 from feltone.doors.serve.observe import Observer
 from feltone.doors.serve.service import Service
+from feltone.doors.serve.site import site
 from feltone.doors.serve.stream import converse
 from feltone.doors.serve.uploads import received
 
@@ -45,6 +47,7 @@ def application(service: Service) -> FastAPI:
     routes = [recognition(service), upkeep(service)]
     for router in routes:
         app.include_router(router)
+    app.include_router(site(service.recognize.artifact))
     faults.install(app)
     paths = frozenset(route.path for router in routes for route in router.routes if hasattr(route, "path"))
     # The last added is the first asked: observed, then CORS (whose preflights carry no token), then guarded.
@@ -52,7 +55,7 @@ def application(service: Service) -> FastAPI:
     if service.settings.origins:
         headers, origins = ["Authorization", "Content-Type"], list(service.settings.origins)
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=headers)
-    app.add_middleware(Observer, metrics=service.metrics, routes=paths | {"/openapi.json"})
+    app.add_middleware(Observer, metrics=service.metrics, routes=paths | {"/", "/openapi.json"})
     return app
 
 
