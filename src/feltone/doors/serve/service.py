@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import ParamSpec, TypeVar
 
+from feltone.doors.hearing import Voice
 from feltone.doors.serve.batching import Batcher
 from feltone.doors.serve.faults import draining
 from feltone.doors.serve.limits import Places
 from feltone.doors.serve.metrics import Metrics
 from feltone.doors.serve.settings import Settings
-from feltone.doors.serve.voice import Voice
 from feltone.recognizer import Recognizer
 
 P = ParamSpec("P")

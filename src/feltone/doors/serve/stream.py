@@ -19,14 +19,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.websockets import WebSocketDisconnect
 
 from feltone.audio import LOUDEST
+from feltone.doors.hearing import Hearing, update
 from feltone.doors.serve.faults import MALFORMED, Fault
 from feltone.doors.serve.guard import SUBPROTOCOL
 from feltone.doors.serve.logs import event
-from feltone.doors.serve.recordings import verdict
 from feltone.doors.serve.service import Service
-from feltone.doors.serve.voice import Ear
-from feltone.features import FeatureConfig, Image, Waveform
-from feltone.live import RollingImage
+from feltone.features import Image, Waveform
 
 FORMATS: dict[str, np.dtype[Any]] = {"pcm16": np.dtype("<i2"), "float32": np.dtype("<f4")}
 FAREWELL_SECONDS = 1.0  # that a client has for its last message
@@ -46,32 +44,19 @@ class Greeting(BaseModel):
         return round(self.sample_rate * self.interval_ms / 1e3) * int(FORMATS[self.format].itemsize)
 
 
-class Hearing:
-    """What was heard of one stream: resampled as it comes, its image kept up to date, its voice listened for."""
+def heard(hearing: Hearing, block: bytes, form: str) -> Image | None:
+    """Hear a block of samples in one of the `FORMATS`; the image of the last seconds, or None while nobody speaks.
 
-    def __init__(self, greeting: Greeting, ear: Ear, config: FeatureConfig) -> None:
-        import soxr
-
-        self._format, self._ear, self._rolling = FORMATS[greeting.format], ear, RollingImage(config)
-        self._resampler = None
-        if greeting.sample_rate != config.sample_rate:
-            self._resampler = soxr.ResampleStream(greeting.sample_rate, config.sample_rate, 1, dtype="float32")
-
-    def hear(self, block: bytes) -> Image | None:
-        """Hear more; the image of the last seconds, or None while nobody speaks."""
-        samples = self._samples(block)
-        if self._resampler:
-            samples = self._resampler.resample_chunk(samples)
-        self._rolling.push(samples)
-        return self._rolling.image() if self._ear.hear(samples) else None
-
-    def _samples(self, block: bytes) -> Waveform:
-        samples: Waveform = np.frombuffer(block, self._format).astype(np.float32)
-        if self._format.kind == "i":
-            return samples / np.float32(1 << 15)
-        if not np.abs(samples).max(initial=0) <= LOUDEST:  # so written, NaN fails as well
-            raise Fault(400, "not_sound", "NaN, infinite or impossible samples", "send float32 within +-1", MALFORMED)
-        return samples
+    Raises:
+        Fault: the samples are no sound.
+    """
+    samples: Waveform = np.frombuffer(block, FORMATS[form]).astype(np.float32)
+    if FORMATS[form].kind == "i":
+        samples /= np.float32(1 << 15)
+    elif not np.abs(samples).max(initial=0) <= LOUDEST:  # so written, NaN fails as well
+        raise Fault(400, "not_sound", "NaN, infinite or impossible samples", "send float32 within +-1", MALFORMED)
+    hearing.hear(samples)
+    return hearing.image()
 
 
 async def converse(socket: WebSocket, service: Service) -> None:
@@ -98,9 +83,10 @@ class _Stream:
 
     async def run(self) -> None:
         service, greeting = self._service, await self._greeting()
-        hearing = await service.listen(Hearing, greeting, service.voice.ear(), service.recognize.features)
+        rate, ear = greeting.sample_rate, service.voice.ear()
+        hearing = await service.listen(Hearing, rate, ear, service.recognize.features)
         waiting, received, answered = bytearray(), 0, 0
-        step, second = greeting.interval_bytes, greeting.sample_rate * FORMATS[greeting.format].itemsize
+        step, second = greeting.interval_bytes, rate * FORMATS[greeting.format].itemsize
         while True:
             data = await self._audio()
             waiting += data
@@ -109,7 +95,7 @@ class _Stream:
             while len(waiting) >= step:
                 block = bytes(waiting[:step])
                 del waiting[:step]
-                image = await service.listen(hearing.hear, block)
+                image = await service.listen(heard, hearing, block, greeting.format)
                 answered += step
                 await self._answer(answered / second, image)
 
@@ -151,10 +137,10 @@ class _Stream:
         service = self._service
         chances = None if image is None else await service.batcher.recognise(image)
         service.metrics.updates.labels("false" if chances is None else "true").inc()
-        found = verdict(service.recognize, chances)
+        answer = update(service.recognize, time, chances)
         seconds = service.settings.idle_seconds
         try:
             async with asyncio.timeout(seconds):
-                await self._socket.send_json({"time": round(time, 3), **found, "speech": chances is not None})
+                await self._socket.send_json(answer)
         except TimeoutError:
             raise Fault(408, "slow_client", f"answers lay unread for {seconds:g} s", "read them") from None
