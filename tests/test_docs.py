@@ -65,7 +65,7 @@ def test_commands_in_the_readme_parse(line: str, capsys: pytest.CaptureFixture[s
 def test_make_targets_of_the_readme_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = {line.split()[1] for block in blocks("sh") for line in block.splitlines() if line.startswith("make ")}
-    assert targets == {"demo", "test"} and all(f"\n{target}:" in makefile for target in targets)
+    assert targets == {"demo", "test", "web"} and all(f"\n{target}:" in makefile for target in targets)
 
 
 def test_every_number_in_the_documents_is_generated_from_results() -> None:
