@@ -232,7 +232,7 @@ async def mutated(running: Server, uploads: int, concurrency: int = 8) -> dict[s
             writer.close()
 
     for batch in (SETTLED, *[(uploads - SETTLED) // 5] * 5):
-        await asyncio.gather(*(client(batch // concurrency) for _ in range(concurrency)))
+        await asyncio.gather(*(client(-(-batch // concurrency)) for _ in range(concurrency)))
         memory.append(running.memory_mb())
     found = {"uploads": statuses.total(), "statuses": dict(sorted(statuses.items()))}
     return found | {"memory_mb": [round(mb, 1) for mb in memory], "grew_mb": round(memory[-1] - memory[1], 1)}

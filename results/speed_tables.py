@@ -47,6 +47,8 @@ def tables() -> dict[str, str]:
         "profile": profile(),
         "growth": growth(),
         "serving": serving(),
+        "browser": browser(),
+        "web_golden": web_golden(),
     }
 
 
@@ -143,6 +145,27 @@ def serving() -> str:
         heading = f"{report.place(found)}, one core for the service, {rate:g} updates a second per stream:"
         text += [heading, "\n".join(lines), "\n".join(streams), mutated]
     return "\n\n".join(text)
+
+
+def browser() -> str:
+    """A window in the tab: features, network and both, in both precisions."""
+    text = []
+    for found in documents("browser"):
+        lines = ["| side | threads | features ms | network ms | both ms | 10–90 % |", "|---|--:|--:|--:|--:|--:|"]
+        for name, side in found["sides"].items():
+            cells = [report.number(side[part]["median_ms"]) for part in ("features", "network", "total")]
+            spread = "–".join(report.number(side["total"][limit]) for limit in ("low_ms", "high_ms"))
+            lines.append(f"| {name} | {side['threads']} | {' | '.join(cells)} | {spread} |")
+        asked = f"{report.place(found)}, Chromium {found['chromium']}; at most {found['target_ms']:g} ms are asked:"
+        text += [asked, "\n".join(lines)]
+    return "\n\n".join(text)
+
+
+def web_golden() -> str:
+    """The page's front end beside Python's."""
+    found = json.loads((FOLDER.parent / "web_golden.json").read_text())
+    largest, clips = max(found["differences"].values()), len(found["differences"]) - 1
+    return f"Largest difference from Python's on {clips} clips and a rolling image: {largest:.1e} (image values 0–1)."
 
 
 def growth() -> str:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from feltone.errors import ConfigError
 
 Waveform = NDArray[np.float32]  # samples, full scale at +-1
+Spectra = NDArray[np.complex64]  # frames x bins
 Image = NDArray[np.float32]  # mel bands (low to high) x time columns, values in [0, 1]
 
 FRAMES_AT_ONCE = 128  # transformed together: they fit a core's own cache, and calls are long enough for threads
@@ -148,13 +149,14 @@ def mel_power(waveform: Waveform, config: FeatureConfig = DEFAULT) -> NDArray[np
     shape, blocks, transform = hamming(window), mel_blocks(config), real_transform()
     # Made once: memory fresh from the system costs more than what is computed in it.
     scratch = np.zeros((FRAMES_AT_ONCE, config.fft_size), np.float32)
-    power, imaginary = np.empty((2, FRAMES_AT_ONCE, config.fft_size // 2 + 1), np.float32)
+    spectra = np.empty((FRAMES_AT_ONCE, config.fft_size // 2 + 1), np.complex64)
+    power, imaginary = np.empty((2, *spectra.shape), np.float32)
     mel = np.empty((-(-count // FRAMES_AT_ONCE) * FRAMES_AT_ONCE, config.mel_bands), np.float32)
     for start in range(0, count, FRAMES_AT_ONCE):
         some = frames[start : start + FRAMES_AT_ONCE]
         np.multiply(some, shape, out=scratch[: len(some), :window])
         # Always a whole block, what is left in it from before included: the rounding of a product depends on its size.
-        spectra = transform(scratch)
+        spectra = transform(scratch, spectra)
         np.square(spectra.real, out=power)
         power += np.square(spectra.imag, out=imaginary)
         for bins, bands, weights in blocks:
@@ -173,10 +175,12 @@ def load_fast_transform() -> None:
 
 
 @cache
-def real_transform() -> Callable[[NDArray[np.float32]], NDArray[np.complex64]]:
-    """Transform of the rows of an array, by scipy where it was loaded before the first call."""
-    library: Any = sys.modules.get("scipy.fft") or np.fft
-    return library.rfft  # type: ignore[no-any-return]
+def real_transform() -> Callable[[NDArray[np.float32], Spectra], Spectra]:
+    """(rows, spectra to write into) -> spectra; by scipy, which makes new ones, where it is loaded by now."""
+    library = sys.modules.get("scipy.fft")
+    if library:
+        return lambda rows, out: library.rfft(rows)
+    return lambda rows, out: np.fft.rfft(rows, out=out)  # type: ignore[arg-type, return-value]  # typed for float64
 
 
 @cache
