@@ -141,7 +141,11 @@ def serving() -> str:
             streams.append(f"| {precision} | {' | '.join(map(str, cells))} |")
         hurt = found["mutated"]
         statuses = ", ".join(f"{count:,} × {status}" for status, count in hurt["statuses"].items())
-        mutated = f"{hurt['uploads']:,} mutated uploads: {statuses}; memory grew by {hurt['grew_mb']} MB once settled."
+        memory = " → ".join(f"{mb:g}" for mb in hurt["memory_mb"])
+        mutated = (
+            f"{hurt['uploads']:,} mutated uploads: {statuses}. The server's memory in MB, before, after the first 500"
+        )
+        mutated += f" and after every further fifth: {memory}."
         heading = f"{report.place(found)}, one core for the service, {rate:g} updates a second per stream:"
         text += [heading, "\n".join(lines), "\n".join(streams), mutated]
     return "\n\n".join(text)
