@@ -167,9 +167,16 @@ def browser() -> str:
 
 def web_golden() -> str:
     """The page's front end beside Python's."""
-    found = json.loads((FOLDER.parent / "web_golden.json").read_text())
-    largest, clips = max(found["differences"].values()), len(found["differences"]) - 1
-    return f"Largest difference from Python's on {clips} clips and a rolling image: {largest:.1e} (image values 0–1)."
+    page, exported = (json.loads((FOLDER.parent / f"{name}_golden.json").read_text()) for name in ("web", "onnx"))
+    clips, (script, graph) = (
+        len(exported["differences"]),
+        (max(one["differences"].values()) for one in (page, exported)),
+    )
+    return (
+        f"Largest difference from Python's on the same {clips} clips (image values 0–1): {script:.1e} in the page "
+        f"(TypeScript, a rolling image included), {graph:.1e} in ONNX Runtime {exported['onnxruntime']} "
+        "(`feltone export --to onnx-waveform`)."
+    )
 
 
 def growth() -> str:

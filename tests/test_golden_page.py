@@ -17,3 +17,8 @@ def test_the_golden_file_of_the_page_is_what_python_makes() -> None:
     assert index == json.loads(json.dumps(golden.index()))
     for stored, made in zip(pictures, golden.pictures(), strict=True):
         assert np.abs(stored - made).max() < 1e-5 + QUANTUM
+
+
+def test_the_front_end_in_onnx_makes_the_same_pictures() -> None:
+    differences = golden.onnx_differences()
+    assert set(differences) == set(golden.NAMES) and max(differences.values()) < 1e-4

@@ -2,6 +2,8 @@
 
     python tests/golden/page.py
 
+and results/onnx_golden.json: how far the front end of `feltone export --to onnx-waveform` is from the same pictures.
+
 page.bin.gz holds, one after the other and little-endian, int16 samples at 16 kHz (full scale 32768) and uint16
 pictures (1 is 65535), row by row from the lowest band; page.json says which, and holds what is short enough for text.
 """
@@ -12,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
 from feltone import attention, audio, features
 from feltone.doors.demo import CLIPS
 from feltone.features import DEFAULT
+from feltone.files import write_json
+from feltone.lab import waveform_graph
 from feltone.live import RollingImage
 from feltone.recognizer import windows
 from feltone.timeline import Segment, Timeline
@@ -26,6 +31,7 @@ Array = NDArray[np.float32]
 HERE = Path(__file__).parent
 INDEX, VALUES = HERE / "page.json", HERE / "page.bin.gz"
 NAMES = ("anger", "boredom", "fear", "happiness", "sadness")
+RESULT = HERE.parents[1] / "results" / "onnx_golden.json"
 CHUNK = 4_000  # samples: the page's 250 ms
 LOOKS = (20_000, 64_000, 100_000, 200_000)  # samples after which the rolling image is looked at
 PATCHES = ((1, 128), (8, 8))
@@ -106,5 +112,18 @@ def stored() -> tuple[dict[str, Any], list[Array]]:
     return json.loads(INDEX.read_text()), list(np.float32(values / 65_535).reshape(shape))
 
 
+def onnx_differences() -> dict[str, float]:
+    """Clip -> largest difference of ONNX Runtime's image from the stored one."""
+    model = waveform_graph.front_end(DEFAULT, ir=10, opset=20)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    images = {name: session.run(["image"], {"waveform": clip[None]})[0][0] for name, clip in clips().items()}
+    return {
+        name: float(np.abs(image - picture).max())
+        for (name, image), picture in zip(images.items(), stored()[1], strict=False)
+    }
+
+
 if __name__ == "__main__":
     write()
+    what = "largest difference of the exported front end's image from Python's, values in [0, 1]"
+    write_json(RESULT, {"what": what, "onnxruntime": onnxruntime.__version__, "differences": onnx_differences()})
