@@ -20,11 +20,11 @@ from torch import Tensor
 
 from feltone.files import write_atomically
 from feltone.lab.models import PatchViT
-from feltone.lab.training.ensemble import make_ensemble
+from feltone.lab.training.ensemble import REST, make_ensemble
 from feltone.lab.training.stages import Stage
 from feltone.lab.training.step import Step, Totals, TrainingData, make_step
 
-CHECKPOINT_SECONDS = 60.0  # between checkpoints within an epoch; each epoch ends with one
+CHECKPOINT_SECONDS = 60.0  # between checkpoints: a stage of many short epochs would spend its time writing them
 TICK_STEPS = 20  # between two reports of progress
 
 Rows = TypeVar("Rows", Tensor, NDArray[np.int64])
@@ -84,9 +84,10 @@ def fit(
 def fit_many(stage: Stage, learners: Sequence[Learner], *, fabric: Fabric, compiled: bool) -> list[float]:
     """`fit` for every learner, all at once: the same weights but for rounding, in far less time on a GPU.
 
-    The learners are trained on equally many samples of equally many classes. A checkpoint does not tell whether its
-    learner was alone; learners that stopped at different positions are not trained together. Returns the seconds that
-    each took over all sittings: its share of the time.
+    The learners know equally many classes, and their samples are equally many or come in full batches (those with
+    fewer rest at the end of an epoch). A checkpoint does not tell whether its learner was alone; learners that stopped
+    at different positions are not trained together. Returns the seconds that each took over all sittings: its share of
+    the time.
     """
     seconds = [0.0] * len(learners)
     places = [position_of(learner.checkpoint) for learner in learners]
@@ -147,8 +148,8 @@ class _Course:
     advance: Step
     fabric: Fabric
     epoch: int = 0
-    step: int = 0
-    seen: int = 0  # samples of this epoch
+    step: int = 0  # done in this epoch
+    seen: int = 0  # samples of this epoch that this process has had, of the learner that has most
     seconds: list[float] = field(default_factory=list)  # per learner, of training up to `saved_at`
     saved_at: float = field(default_factory=time.monotonic)
 
@@ -174,7 +175,7 @@ class _Course:
 
     def run(self) -> None:
         """Train to the end of the stage."""
-        steps = -(-len(self.learners[0].data.targets) // self.stage.batch)
+        steps = max(map(self.steps_of, self.learners))
         while self.epoch < self.stage.epochs:
             self.advance.learn_at(self.stage.learning_rate_at(self.epoch))
             order = self.order()
@@ -182,29 +183,41 @@ class _Course:
                 batch = order[..., self.step * self.stage.batch : (self.step + 1) * self.stage.batch]
                 self.learn(_share(batch, self.fabric))
                 if self.step % TICK_STEPS == 0 or self.step == steps:
-                    self.report(steps)
-                if time.monotonic() - self.saved_at > CHECKPOINT_SECONDS and self.step < steps:
+                    self.report()
+                if self.is_due() and self.step < steps:
                     self.save()
             self.epoch, self.step, self.seen = self.epoch + 1, 0, 0
             self.advance.totals = [Totals(0.0, 0)] * len(self.learners)
-            self.save()
+            if self.is_due() or self.epoch == self.stage.epochs:
+                self.save()
         self.advance.finish()
 
+    def steps_of(self, learner: Learner) -> int:
+        """Steps of an epoch."""
+        return -(-len(learner.data.targets) // self.stage.batch)
+
     def order(self) -> Tensor:
-        """Numbers of the samples in the order of this epoch, on the device: (samples,), or (learners, samples)."""
+        """Numbers of the samples in the order of this epoch, on the device: (samples,), or (learners, most samples)."""
         orders = [epoch_order(len(it.data.targets), it.seed, self.stage.name, self.epoch) for it in self.learners]
-        return torch.from_numpy(np.stack(orders)).to(self.fabric.device).squeeze(0)
+        most = max(map(len, orders))
+        padded = [np.pad(own, (0, most - len(own)), constant_values=REST) for own in orders]
+        return torch.from_numpy(np.stack(padded)).to(self.fabric.device).squeeze(0)
 
     def learn(self, rows: Tensor) -> None:
         self.advance(rows)
         self.step += 1
         self.seen += rows.shape[-1]
 
-    def report(self, steps: int) -> None:
+    def report(self) -> None:
         stage = self.stage
         for learner, (loss, correct) in zip(self.learners, self.advance.totals, strict=True):
-            mean, accuracy = loss / self.step, correct / self.seen
-            learner.on_tick(Tick(stage.name, self.epoch + 1, stage.epochs, self.step, steps, mean, accuracy))
+            steps = self.steps_of(learner)
+            done, seen = min(self.step, steps), min(self.seen, len(learner.data.targets))
+            learner.on_tick(Tick(stage.name, self.epoch + 1, stage.epochs, done, steps, loss / done, correct / seen))
+
+    def is_due(self) -> bool:
+        """Whether it is time for a checkpoint."""
+        return time.monotonic() - self.saved_at > CHECKPOINT_SECONDS
 
     def save(self) -> None:
         """Write a checkpoint per learner."""

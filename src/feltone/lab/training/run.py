@@ -84,6 +84,8 @@ class Machine:
         """Lightning Fabric for this machine."""
         if self.threads:
             torch.set_num_threads(self.threads)
+        # Shapes never change, so the search for the fastest convolution is paid for once.
+        torch.backends.cudnn.benchmark = self.accelerator == "cuda"
         # A stage that only matches features gives the classifier no gradient, which DDP must be told to expect.
         strategy = DDPStrategy(find_unused_parameters=True) if self.devices > 1 else "auto"
         return Fabric(accelerator=self.accelerator, devices=self.devices, precision=self.precision, strategy=strategy)
