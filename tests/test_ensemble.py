@@ -111,6 +111,26 @@ def test_the_step_of_several_networks_can_be_compiled_as_a_whole(monkeypatch: py
     assert torch.allclose(plain.judge(rows)[0], compiled.judge(rows)[0], rtol=1e-5)
 
 
+def test_networks_that_do_not_stack_take_turns_and_learn_what_each_learns_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = []
+    monkeypatch.setattr(Single, "learn", lambda self, rows, real=Single.learn: turns.append(self) or real(self, rows))
+    monkeypatch.setattr(loop, "side_by_side", lambda fabric: 2)
+    monkeypatch.setattr(loop, "TICK_SECONDS", 0.0)
+
+    def ragged(name: str) -> list[Learner]:
+        made = learners(TEACHER, tmp_path / name)
+        return [replace(one, data=noise(one.seed, 4 + one.seed)) for one in made]
+
+    apart = alone(TEACHING, ragged("apart"))
+    turns.clear()
+    joined = together(TEACHING, ragged("joined"))
+    assert turns[0] is not turns[1] and turns[0] is turns[2]  # two at a time, then the third
+    assert len(set(map(id, turns))) == 3
+    assert all(equal(one, other) for one, other in zip(apart, joined, strict=True))
+
+
 def test_a_networks_samples_do_not_concern_the_others(tmp_path: Path) -> None:
     before = learners(STUDENT, tmp_path / "before")
     after = learners(STUDENT, tmp_path / "after")
@@ -136,7 +156,7 @@ def test_a_checkpoint_does_not_tell_whether_its_network_was_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: Callable, then: Callable
 ) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(loop, "TICK_STEPS", 2)
+    monkeypatch.setattr(loop, "TICK_SECONDS", 0.0)
     ticks = []
 
     def stop(tick: Tick) -> None:

@@ -7,8 +7,10 @@ same weights, bit for bit on a CPU, as one that was not. `fit_many` does the sam
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -20,12 +22,14 @@ from torch import Tensor
 
 from feltone.files import write_atomically
 from feltone.lab.models import PatchViT
-from feltone.lab.training.ensemble import REST, make_ensemble
+from feltone.lab.training.ensemble import REST, make_ensemble, stacks_well
 from feltone.lab.training.stages import Stage
 from feltone.lab.training.step import Step, Totals, TrainingData, make_step
 
 CHECKPOINT_SECONDS = 60.0  # between checkpoints: a stage of many short epochs would spend its time writing them
-TICK_STEPS = 20  # between two reports of progress
+TICK_SECONDS = 0.5  # between reports of progress, each of which waits for the device; each epoch ends with one
+
+END = object()  # what `next` says of a course that has run
 
 Rows = TypeVar("Rows", Tensor, NDArray[np.int64])
 
@@ -84,20 +88,35 @@ def fit(
 def fit_many(stage: Stage, learners: Sequence[Learner], *, fabric: Fabric, compiled: bool) -> list[float]:
     """`fit` for every learner, all at once: the same weights but for rounding, in far less time on a GPU.
 
-    The learners know equally many classes, and their samples are equally many or come in full batches (those with
-    fewer rest at the end of an epoch). A checkpoint does not tell whether its learner was alone; learners that stopped
-    at different positions are not trained together. Returns the seconds that each took over all sittings: its share of
-    the time.
+    Networks that stack well make their steps in one (`ensemble.py`), others take turns, which a CUDA device works on
+    side by side. Those in one step know equally many classes, and their samples are equally many or come in full
+    batches (members with fewer rest at the end of an epoch). A checkpoint does not tell whether its learner was alone;
+    learners that stopped at different positions are not stacked. Returns the seconds that each took over all sittings:
+    its share of the time.
     """
-    seconds = [0.0] * len(learners)
     places = [position_of(learner.checkpoint) for learner in learners]
-    for place in dict.fromkeys(places):
-        group = [number for number, other in enumerate(places) if other == place]
-        course = _Course.begin(stage, [learners[number] for number in group], fabric, compiled)
-        course.run()
-        for number, spent in zip(group, course.seconds, strict=True):
-            seconds[number] = spent
-    return seconds
+    if all(stacks_well(learner.network) for learner in learners):
+        groups = [[number for number, at in enumerate(places) if at == place] for place in dict.fromkeys(places)]
+    else:
+        groups = [[number] for number in range(len(learners))]
+    seconds = dict[int, float]()
+    begin = partial(_Course.begin, stage, fabric=fabric, compiled=compiled)
+    waiting, running = deque(groups), list[tuple[_Course, Iterator[None], list[int]]]()
+    while waiting or running:
+        while waiting and len(running) < side_by_side(fabric):
+            course = begin([learners[number] for number in waiting[0]])
+            running.append((course, course.run(), waiting.popleft()))
+        for course, steps, group in list(running):
+            course.company = len(running)
+            if next(steps, END) is END:
+                running.remove((course, steps, group))
+                seconds |= zip(group, course.seconds, strict=True)
+    return [seconds[number] for number in range(len(learners))]
+
+
+def side_by_side(fabric: Fabric) -> int:
+    """How many networks that do not stack are worked on at once: on a CUDA device each has a stream of its own."""
+    return 8 if fabric.device.type == "cuda" else 1
 
 
 def epoch_order(samples: int, seed: int, stage: str, epoch: int) -> NDArray[np.int64]:
@@ -150,11 +169,14 @@ class _Course:
     epoch: int = 0
     step: int = 0  # done in this epoch
     seen: int = 0  # samples of this epoch that this process has had, of the learner that has most
-    seconds: list[float] = field(default_factory=list)  # per learner, of training up to `saved_at`
+    seconds: list[float] = field(default_factory=list)  # per learner, of training up to `counted_at`
+    counted_at: float = field(default_factory=time.monotonic)
     saved_at: float = field(default_factory=time.monotonic)
+    told_at: float = field(default_factory=time.monotonic)
+    company: int = 1  # courses that share the machine, this one included
 
     @classmethod
-    def begin(cls, stage: Stage, learners: Sequence[Learner], fabric: Fabric, compiled: bool) -> "_Course":
+    def begin(cls, stage: Stage, learners: Sequence[Learner], *, fabric: Fabric, compiled: bool) -> "_Course":
         """At the beginning, or where the checkpoints (all at one position) say."""
         networks, data = [one.network for one in learners], [one.data for one in learners]
         if len(learners) == 1:
@@ -173,8 +195,8 @@ class _Course:
         self.epoch, self.step, self.seen = (positions[0][name] for name in ("epoch", "step", "seen"))
         self.seconds = [position["seconds"] for position in positions]
 
-    def run(self) -> None:
-        """Train to the end of the stage."""
+    def run(self) -> Iterator[None]:
+        """Train to the end of the stage, a step at a time."""
         steps = max(map(self.steps_of, self.learners))
         while self.epoch < self.stage.epochs:
             self.advance.learn_at(self.stage.learning_rate_at(self.epoch))
@@ -182,12 +204,14 @@ class _Course:
             while self.step < steps:
                 batch = order[..., self.step * self.stage.batch : (self.step + 1) * self.stage.batch]
                 self.learn(_share(batch, self.fabric))
-                if self.step % TICK_STEPS == 0 or self.step == steps:
+                yield
+                if self.step == steps or time.monotonic() - self.told_at > TICK_SECONDS:
                     self.report()
                 if self.is_due() and self.step < steps:
                     self.save()
             self.epoch, self.step, self.seen = self.epoch + 1, 0, 0
             self.advance.totals = [Totals(0.0, 0)] * len(self.learners)
+            self.count()
             if self.is_due() or self.epoch == self.stage.epochs:
                 self.save()
         self.advance.finish()
@@ -209,7 +233,7 @@ class _Course:
         self.seen += rows.shape[-1]
 
     def report(self) -> None:
-        stage = self.stage
+        stage, self.told_at = self.stage, time.monotonic()
         for learner, (loss, correct) in zip(self.learners, self.advance.totals, strict=True):
             steps = self.steps_of(learner)
             done, seen = min(self.step, steps), min(self.seen, len(learner.data.targets))
@@ -219,11 +243,17 @@ class _Course:
         """Whether it is time for a checkpoint."""
         return time.monotonic() - self.saved_at > CHECKPOINT_SECONDS
 
+    def count(self) -> None:
+        """Bring the seconds up to date: a learner's share of the time that has passed."""
+        now = time.monotonic()
+        share = (now - self.counted_at) / len(self.learners) / self.company
+        self.seconds, self.counted_at = [before + share for before in self.seconds], now
+
     def save(self) -> None:
         """Write a checkpoint per learner."""
-        totals, now = self.advance.totals, time.monotonic()  # the totals first: they wait for the device
-        share = (now - self.saved_at) / len(self.learners)
-        self.seconds, self.saved_at = [before + share for before in self.seconds], now
+        totals = self.advance.totals  # first, since they wait for the device
+        self.count()
+        self.saved_at = time.monotonic()
         if self.fabric.global_rank:
             return
         reached = {"epoch": self.epoch, "step": self.step, "seen": self.seen}

@@ -7,6 +7,7 @@ RUN/history.jsonl          loss and accuracy per epoch
 """
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -84,8 +85,11 @@ class Machine:
         """Lightning Fabric for this machine."""
         if self.threads:
             torch.set_num_threads(self.threads)
-        # Shapes never change, so the search for the fastest convolution is paid for once.
-        torch.backends.cudnn.benchmark = self.accelerator == "cuda"
+        if self.accelerator == "cuda":
+            # Shapes never change, so the search for the fastest convolution is paid for once.
+            torch.backends.cudnn.benchmark = True
+            # Streams that share a queue of the device wait for each other; its own default is 8. Read at the first use.
+            os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "32")
         # A stage that only matches features gives the classifier no gradient, which DDP must be told to expect.
         strategy = DDPStrategy(find_unused_parameters=True) if self.devices > 1 else "auto"
         return Fabric(accelerator=self.accelerator, devices=self.devices, precision=self.precision, strategy=strategy)

@@ -69,13 +69,18 @@ class Step(ABC):
     def __call__(self, rows: Tensor | NDArray[np.int64]) -> None:
         """Learn from these samples: numbers, (B,) for one network, (members, B) for several.
 
-        Nothing is waited for; rows that are on the device already are not moved.
+        Nothing is waited for (`join` does); rows that are on the device already are not moved.
         """
         rows = torch.as_tensor(rows).to(self.device, non_blocking=True)
         if self.captured:
             self.captured(self.plainly, rows)
         else:
             self.plainly(rows)
+
+    def join(self) -> None:
+        """Let what is asked of the device from here on see what the steps have done."""
+        if self.captured:
+            self.captured.join()
 
     def plainly(self, rows: Tensor) -> None:
         """The step itself."""
@@ -116,10 +121,12 @@ class Step(ABC):
     @property
     def totals(self) -> list[Totals]:
         """Sums of every network since they were set; waits for the device."""
+        self.join()
         return list(map(Totals, self.loss.view(-1).tolist(), self.correct.view(-1).tolist()))
 
     @totals.setter
     def totals(self, totals: Sequence[Totals]) -> None:
+        self.join()
         loss, correct = zip(*totals, strict=True)
         self.loss.copy_(torch.tensor(loss, dtype=self.loss.dtype).view_as(self.loss))
         self.correct.copy_(torch.tensor(correct).view_as(self.correct))
@@ -163,6 +170,7 @@ class Single(Step):
 
     def learn_at(self, rate: float) -> None:
         """As `Step.learn_at`."""
+        self.join()
         for group in self.adam.param_groups:
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(rate)  # where it lies: a captured step reads it there
@@ -171,6 +179,7 @@ class Single(Step):
 
     def states(self) -> list[dict[str, Any]]:
         """As `Step.states`; the learning rate as a number, wherever it lies here."""
+        self.join()
         optimizer = self.optimizer.state_dict()
         groups = [group | {"lr": float(group["lr"]), "capturable": False} for group in optimizer["param_groups"]]
         return [{"network": self.network.state_dict(), "optimizer": optimizer | {"param_groups": groups}}]
