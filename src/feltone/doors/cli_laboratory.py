@@ -78,7 +78,8 @@ def train(
 ) -> None:
     """Train a recipe on the folds of a protocol, and score it.
 
-    RECIPE is paper, paper-12, brief or smoke. The same command continues where it stopped.
+    RECIPE is paper, paper-12, paper-16x16, nope, ast, septr, brief or smoke; ast:WEIGHTS begins from a checkpoint of
+    transformers. The same command continues where it stopped.
     """
     from feltone.doors.laboratory import Experiment, train_folds
     from feltone.lab.training.run import Machine

@@ -13,6 +13,7 @@ from feltone.files import write_json
 from feltone.lab import corpora, dataset, experiment, report, tables, tested
 from feltone.lab.corpora import verify
 from feltone.lab.experiment import Experiment, Material
+from feltone.lab.models import VARIANTS
 from feltone.lab.models.cost import cost, costs
 from feltone.lab.protocols import Sample
 from feltone.lab.recipes import recipe as recipe_named
@@ -148,6 +149,9 @@ def print_costs(variant: str | None, *, as_json: bool) -> None:
     ]
     console.table(["variant", "multiply-adds", "computed", "parameters", "paper"], rows, numeric=(1, 2, 3, 4))
     console.say("multiply-adds: as the paper counts; computed: without what nothing reads in the last block")
+    absent = [] if variant else sorted(set(VARIANTS) - {c.variant for c in found})
+    if absent:
+        console.say(f"not counted, for want of pip install 'feltone[rivals]': {', '.join(absent)}")
 
 
 def _publish(

@@ -17,6 +17,7 @@ from feltone.artifact import Artifact
 from feltone.errors import ConfigError, FeltoneError
 from feltone.files import write_text
 from feltone.lab.evaluate import RunFacts, pool, row, row_file
+from feltone.lab.models import RANDOM
 from feltone.lab.predictions import Predictions
 from feltone.lab.protocols import Leakage
 
@@ -41,7 +42,12 @@ class FoldResult:
         told = artifact.description
         origin = told["origin"]
         kept = ("train_seconds", "device", "versions", "commit", "command", "date")
-        facts = RunFacts(told["macs"], told["parameters"], **{key: origin[key] for key in kept})
+        facts = RunFacts(
+            told["macs"],
+            told["parameters"],
+            **{key: origin[key] for key in kept},
+            weights=told["model"].get("weights", RANDOM),
+        )
         return cls(predictions, leakage, folds, origin["recipe"], audio, facts)
 
     @property

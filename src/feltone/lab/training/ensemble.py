@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
-from feltone.lab.models import PatchViT
+from feltone.lab.models import Network
 from feltone.lab.training.graphs import can_capture
 from feltone.lab.training.losses import Expected
 from feltone.lab.training.stages import Stage
@@ -31,7 +31,7 @@ class Ensemble(Step):
     def __init__(
         self,
         stage: Stage,
-        networks: Sequence[PatchViT],
+        networks: Sequence[Network],
         data: Sequence[TrainingData],
         *,
         fabric: Fabric,
@@ -81,7 +81,7 @@ class Ensemble(Step):
 
 
 def make_ensemble(
-    stage: Stage, networks: Sequence[PatchViT], data: Sequence[TrainingData], *, fabric: Fabric, compiled: bool
+    stage: Stage, networks: Sequence[Network], data: Sequence[TrainingData], *, fabric: Fabric, compiled: bool
 ) -> Step:
     """The fastest step of several networks on this machine, as `make_step` is of one."""
     capturable = compiled and can_capture(fabric)
@@ -89,7 +89,7 @@ def make_ensemble(
 
 
 def _judge_one(
-    network: PatchViT,
+    network: Network,
     stage: Stage,
     fabric: Fabric,
     parameters: dict[str, Tensor],
