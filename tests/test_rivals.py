@@ -139,6 +139,15 @@ def test_several_rivals_in_one_step_have_each_its_own_gradient(name: str) -> Non
             assert torch.allclose(parameter.grad, stacked, atol=1e-6), key
 
 
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch of itself, in tracing
+@pytest.mark.parametrize("name", TINY)
+def test_a_rival_can_be_compiled_as_a_whole(name: str) -> None:
+    network, image = build(TINY[name], 3, seed=0).eval(), torch.rand(2, 16, 24)
+    compiled = torch.compile(network, dynamic=False, backend="aot_eager", fullgraph=True)
+    for found, expected in zip(compiled(image), network(image), strict=True):
+        assert torch.allclose(found, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", WHOLE)
 def test_a_rival_is_exported_and_recognises_like_ours(name: str, tmp_path: Path) -> None:
     config = WHOLE[name]
@@ -209,9 +218,13 @@ def test_positions_are_cut_from_the_middle_along_time_and_stretched_along_mel() 
 def test_what_is_no_fitting_checkpoint_is_refused_in_one_line(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no AST checkpoint there") as absent:
         build(replace(AST, weights=str(tmp_path / "nowhere")), 2, seed=0)
-    with pytest.raises(ConfigError, match="are not the network's"):
+    with pytest.raises(ConfigError, match="are of another num_hidden_layers; name another"):
         build(replace(AST, depth=1, weights=str(checkpoint)), 2, seed=0)
     assert "\n" not in str(absent.value)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+    transformers.ViTModel(transformers.ViTConfig(**sizes)).save_pretrained(tmp_path / "other")
+    with pytest.raises(ConfigError, match="are of a vit, not of an AST"):
+        build(replace(AST, weights=str(tmp_path / "other")), 2, seed=0)
 
 
 def test_a_recipe_begins_from_a_checkpoint_where_its_network_can() -> None:

@@ -27,7 +27,7 @@ FOLDER = "folds"  # of the copies, among the rows
 
 @dataclass(frozen=True)
 class FoldResult:
-    """A network's predictions of one fold with their audit and origin."""
+    """A network's (or a baseline's) predictions of one fold with their audit and origin."""
 
     predictions: Predictions
     leakage: Leakage
@@ -52,9 +52,9 @@ class FoldResult:
 
     @property
     def row_name(self) -> str:
-        """File of the row that the fold belongs to; recipe `paper` goes without saying."""
+        """File of the row that the fold belongs to; recipe `paper` goes without saying, and one named as its model."""
         of, recipe = self.predictions, self.recipe["name"]
-        return row_file(of.corpus, of.protocol, of.model, None if recipe == "paper" else recipe)
+        return row_file(of.corpus, of.protocol, of.model, None if recipe in ("paper", of.model) else recipe)
 
     def to_json(self) -> str:
         """A JSON document with one line per sample."""

@@ -25,6 +25,8 @@ from feltone.errors import ConfigError, MissingExtraError
 from feltone.lab.models.network import RANDOM, Network, Output
 
 FAMILY = "ast"
+CHECKPOINT = "audio-spectrogram-transformer"  # as transformers calls an AST
+FIXED = ("patch_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 SUMMARIES = 2  # class token and distillation token, before the patches
 
 
@@ -81,11 +83,13 @@ class AST(Network):
         """Raises `MissingExtraError` without transformers."""
         super().__init__()
         self.config: ASTConfig = config
-        self.encoder = _library().ASTModel(_sizes(config))
+        self.encoder = library().ASTModel(_sizes(config))
         embeddings = self.encoder.embeddings
         for learned in (embeddings.cls_token, embeddings.distillation_token, embeddings.position_embeddings):
             # As its authors draw them. The library leaves zeros, whose normalisation has a gradient of a million.
             nn.init.trunc_normal_(learned, std=0.02)
+        with torch.no_grad():  # installs, at the first call, what tells the attention; a compiler cannot follow that
+            self.encoder(torch.zeros(1, *reversed(config.image)), output_attentions=True)
         self.norm = nn.LayerNorm(config.token_width)
         self.classifier = nn.Linear(config.token_width, classes)
         self.register_buffer("columns", patches_to_columns(config), persistent=False)
@@ -118,18 +122,23 @@ def load_checkpoint(encoder: nn.Module, config: ASTConfig) -> None:
     Raises:
         ConfigError: the checkpoint cannot be had, or is of other sizes.
     """
-    library = _library()
+    transformers = library()
     try:
-        found = library.ASTModel.from_pretrained(config.weights)
+        theirs = transformers.AutoConfig.from_pretrained(config.weights)
+        if theirs.model_type != CHECKPOINT:
+            raise ConfigError(f"weights '{config.weights}': are of a {theirs.model_type}, not of an AST; name another")
+        found, report = transformers.ASTModel.from_pretrained(config.weights, output_loading_info=True)
     except (OSError, ValueError) as fault:
         reason = str(fault).splitlines()[0]
         raise ConfigError(f"weights '{config.weights}': no AST checkpoint there ({reason}); name another") from None
-    state, theirs = found.state_dict(), found.config
-    grids = [found.embeddings.get_shape(theirs), config.grid]
+    if report["missing_keys"]:  # the library goes on with random ones in their place
+        raise ConfigError(f"weights '{config.weights}': lack {', '.join(report['missing_keys'])}; name another")
+    wanted = _sizes(config)
+    different = [name for name in FIXED if getattr(theirs, name) != getattr(wanted, name)]
+    if different:
+        raise ConfigError(f"weights '{config.weights}': are of another {', '.join(different)}; name another")
+    state, grids = found.state_dict(), [found.embeddings.get_shape(theirs), config.grid]
     state["embeddings.position_embeddings"] = moved_positions(state["embeddings.position_embeddings"], *grids)
-    told = theirs.patch_size, theirs.hidden_size, theirs.intermediate_size, theirs.num_hidden_layers
-    if told != (config.patch_size, config.token_width, config.mlp_width, config.depth):
-        raise ConfigError(f"weights '{config.weights}': patch, width, perceptron, depth {told} are not the network's")
     encoder.load_state_dict(state)
 
 
@@ -150,7 +159,7 @@ def moved_positions(positions: Tensor, old: tuple[int, int], new: tuple[int, int
 
 def _sizes(config: ASTConfig) -> Any:
     """The same sizes in transformers' words."""
-    return _library().ASTConfig(
+    return library().ASTConfig(
         hidden_size=config.token_width,
         num_hidden_layers=config.depth,
         num_attention_heads=config.heads,
@@ -164,10 +173,16 @@ def _sizes(config: ASTConfig) -> Any:
     )
 
 
-def _library() -> Any:
-    """transformers; it loads slowly, and only those who ask for a network of it need it."""
+def library(purpose: str = "a network of transformers") -> Any:
+    """transformers, which loads slowly: only those who ask for something of it need it.
+
+    Raises:
+        MissingExtraError: it is not installed; says for what `purpose` it is needed.
+    """
     try:
         import transformers
     except ImportError:
-        raise MissingExtraError("a network of transformers", "rivals") from None
+        raise MissingExtraError(purpose, "rivals") from None
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()  # what it warns of is either checked here or nothing to act on
     return transformers
