@@ -21,7 +21,7 @@ from feltone.files import write_text
 from feltone.lab import corpora, dataset, judging, protocols, provenance
 from feltone.lab.corpora import CORPORA, Clip, manifest
 from feltone.lab.export import Origin, export
-from feltone.lab.models import PatchViT
+from feltone.lab.models import Network
 from feltone.lab.protocols import Fold
 from feltone.lab.recipes import Recipe
 from feltone.lab.tested import SUFFIX, FoldResult
@@ -163,9 +163,7 @@ def train_jobs(
     return [{stage: load_artifact(folder / stage) for stage in kept_stages(recipe)} for folder in folders]
 
 
-def export_run(
-    recipe: Recipe, material: Material, run: Run, networks: Mapping[str, PatchViT], accelerator: str
-) -> None:
+def export_run(recipe: Recipe, material: Material, run: Run, networks: Mapping[str, Network], accelerator: str) -> None:
     """Make artefacts of the networks of a run that are worth keeping."""
     seconds = sum(seconds_of(run.out).values())
     some = run.fold.train[::7]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from feltone.artifact import Artifact
 from feltone.features import FeatureConfig
 from feltone.lab import dataset, ledger, protocols
-from feltone.lab.models import PatchViT
+from feltone.lab.models import Network
 from feltone.lab.predictions import Predictions, key_of
 from feltone.lab.protocols import Fold, Leakage
 from feltone.labels import LabelSet
@@ -41,7 +41,7 @@ class Exam:
         return self.by(lambda images: recognize.images(images).probabilities, artifact.labels, artifact.features)
 
     def by_network(
-        self, network: PatchViT, labels: LabelSet, features: FeatureConfig, device: torch.device
+        self, network: Network, labels: LabelSet, features: FeatureConfig, device: torch.device
     ) -> Predictions:
         """What a network answers, computed in fp32 on a device."""
         network.to(device).eval()

@@ -6,15 +6,21 @@ import platform
 import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
 PACKAGES = ("feltone", "numpy", "scipy", "torch", "onnxruntime", "scikit-learn", "soxr", "soundfile")
+RIVALS = ("transformers", "opensmile")  # which not everybody has
 
 
 def versions() -> dict[str, str]:
     """Versions of Python and of what the numbers depend on."""
-    return {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}
+    told = {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}
+    for name in RIVALS:
+        with suppress(metadata.PackageNotFoundError):
+            told[name] = metadata.version(name)
+    return told
 
 
 def commit() -> str:

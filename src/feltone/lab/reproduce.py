@@ -17,7 +17,7 @@ from feltone.lab import dataset, protocols, provenance, tested
 from feltone.lab.evaluate import RunFacts, row_file
 from feltone.lab.experiment import Experiment, Material, chosen, kept_stages, run_folder
 from feltone.lab.judging import Exam
-from feltone.lab.models import PatchViT
+from feltone.lab.models import Network
 from feltone.lab.models.cost import multiply_adds, parameters
 from feltone.lab.predictions import key_of
 from feltone.lab.recipes import Recipe, recipe
@@ -182,7 +182,7 @@ def run(
     return list(dict.fromkeys(grown))
 
 
-def judged(one: Planned, made: Recipe, stage: str, network: PatchViT, folder: Path, machine: Machine) -> FoldResult:
+def judged(one: Planned, made: Recipe, stage: str, network: Network, folder: Path, machine: Machine) -> FoldResult:
     """What a trained network says about its test part, with the audit of the split and where it comes from."""
     job, device = one.job, machine.fabric().device
     about = Exam(job.fold, job.seed, stage, one.material.name)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 
-from feltone.lab.models import Output, PatchViT
+from feltone.lab.models import Network, Output
 from feltone.lab.training.graphs import can_capture
 from feltone.lab.training.losses import Expected
 from feltone.lab.training.stacked_adam import StackedAdam
@@ -40,7 +40,7 @@ class Ensemble(Step):
     def __init__(
         self,
         stage: Stage,
-        networks: Sequence[PatchViT],
+        networks: Sequence[Network],
         data: Sequence[TrainingData],
         *,
         fabric: Fabric,
@@ -111,7 +111,7 @@ class Ensemble(Step):
 
 
 def make_ensemble(
-    stage: Stage, networks: Sequence[PatchViT], data: Sequence[TrainingData], *, fabric: Fabric, compiled: bool
+    stage: Stage, networks: Sequence[Network], data: Sequence[TrainingData], *, fabric: Fabric, compiled: bool
 ) -> Step:
     """The fastest step of several networks on this machine, as `make_step` is of one."""
     capturable = compiled and can_capture(fabric)
@@ -121,7 +121,7 @@ def make_ensemble(
 _compiled: dict[tuple[Any, ...], Mapped] = {}  # of this process: making kernels takes half a minute
 
 
-def _mapped(network: PatchViT, device: torch.device, compiled: bool) -> Mapped:
+def _mapped(network: Network, device: torch.device, compiled: bool) -> Mapped:
     """A network's architecture, mapped over stacked parameters; what is compiled is kept for the next stage."""
 
     def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], images: Tensor) -> Output:

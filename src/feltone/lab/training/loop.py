@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from feltone.files import write_atomically
-from feltone.lab.models import PatchViT
+from feltone.lab.models import Network
 from feltone.lab.training.ensemble import REST, make_ensemble, stacks_well
 from feltone.lab.training.stages import Stage
 from feltone.lab.training.step import Step, Totals, TrainingData, make_step
@@ -50,7 +50,7 @@ class Tick(NamedTuple):
 class Learner:
     """A network on its way through a stage."""
 
-    network: PatchViT  # with its initial weights; trained in place
+    network: Network  # with its initial weights; trained in place
     data: TrainingData
     seed: int  # of the order of the samples
     checkpoint: Path  # file of the position reached; continued when it exists
@@ -59,7 +59,7 @@ class Learner:
 
 def fit(
     stage: Stage,
-    network: PatchViT,
+    network: Network,
     data: TrainingData,
     *,
     fabric: Fabric,
@@ -125,7 +125,7 @@ def epoch_order(samples: int, seed: int, stage: str, epoch: int) -> NDArray[np.i
     return np.random.default_rng([seed, entropy, epoch]).permutation(samples)
 
 
-def features_of(network: PatchViT, images: NDArray[np.float16], fabric: Fabric, batch: int = 32) -> Tensor:
+def features_of(network: Network, images: NDArray[np.float16], fabric: Fabric, batch: int = 32) -> Tensor:
     """Feature of every image by a frozen network, in the precision it trains in: float32, (samples, D), on the CPU."""
     network.to(fabric.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     features = torch.empty(len(images), network.config.token_width)

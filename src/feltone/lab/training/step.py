@@ -16,7 +16,7 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
-from feltone.lab.models import Output, PatchViT
+from feltone.lab.models import Network, Output
 from feltone.lab.training.graphs import Captured, can_capture
 from feltone.lab.training.losses import LOSSES, Expected
 from feltone.lab.training.stages import Stage
@@ -138,7 +138,7 @@ class Single(Step):
     def __init__(
         self,
         stage: Stage,
-        network: PatchViT,
+        network: Network,
         data: TrainingData,
         *,
         fabric: Fabric,
@@ -192,7 +192,7 @@ class Single(Step):
         self.adam.load_state_dict({"state": state["optimizer"]["state"], "param_groups": here})
 
 
-def make_step(stage: Stage, network: PatchViT, data: TrainingData, *, fabric: Fabric, compiled: bool) -> Step:
+def make_step(stage: Stage, network: Network, data: TrainingData, *, fabric: Fabric, compiled: bool) -> Step:
     """The fastest step of one network on this machine; without `compiled`, the plain one.
 
     Args:
