@@ -33,5 +33,6 @@ row brief emodb all
 # What is to be beaten: minutes.
 for place in "emodb emobox" "emodb speaker" "emodb clean" "savee emobox" "ravdess emobox"; do
   read -r corpus protocol <<<"$place"
-  "$feltone" baseline compare-svm --corpus "$corpus" --protocol "$protocol" --results results/accuracy
+  "$feltone" baseline compare-svm --corpus "$corpus" --protocol "$protocol" --results results/accuracy \
+    --out "$runs/$corpus-$protocol-compare-svm"
 done
