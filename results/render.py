@@ -8,6 +8,7 @@ import json
 import sys
 from pathlib import Path
 
+import not_run
 import speed_tables
 
 from feltone import artifact
@@ -17,16 +18,6 @@ from feltone.lab import card, tables
 ROOT = Path(__file__).parents[1]
 ROWS = tables.read_rows(ROOT / "results" / "accuracy")
 PROTOCOL_ORDER = ("paper", "clean", "emobox", "speaker", "sentence", "speaker-sentence", "own", "cross")
-PAPER_STEPS = {  # steps of an epoch at batch 4, summed over folds, of the rows the paper recipe is wanted for
-    ("emodb", "paper"): 428,
-    ("emodb", "clean"): 428,
-    ("emodb", "emobox"): 5 * 428,
-    ("emodb", "speaker"): 9 * 535,
-    ("savee", "paper"): 384,
-    ("savee", "emobox"): 4 * 360,
-    ("ravdess", "emobox"): 1200,
-}
-ONE_FOLD = {("ravdess", "emobox"): " --fold 1"}  # the only one that is wanted
 HONEST = ("clean", "emobox", "speaker")  # what the card of a shipped model must tell
 SHARED = {"same_recording": "recordings", "same_speaker": "speakers", "same_sentence": "sentences"}
 
@@ -98,25 +89,6 @@ def front_end() -> str:
     return f"Largest difference from {librosa} on {clips} real recordings: {difference:.1e} (image values 0–1)."
 
 
-def not_run() -> str:
-    """Rows of runs/paper.sh that are not here yet, with what they would cost and the command that runs them."""
-    run = {(row["corpus"], row["protocol"]): row for row in ROWS if row["recipe"] == "paper"}
-    hours = run["emodb", "paper"]["train_seconds"] / 3600 / PAPER_STEPS["emodb", "paper"]
-    lines = ["| corpus | protocol | folds | estimated core hours | command |", "|---|---|---|--:|---|"]
-    for (corpus, protocol), steps in PAPER_STEPS.items():
-        only = ONE_FOLD.get((corpus, protocol), "")
-        row = run.get((corpus, protocol))
-        done = len(row["folds_run"]) if row else 0
-        share = 1 - done / (1 if only else row["folds"]) if row else 1
-        if share:
-            folds = f"{done} of {row['folds']} run" if row else "none run"
-            command = (
-                f"feltone train paper --corpus {corpus} --protocol {protocol}{only} --out runs/{corpus}-{protocol}"
-            )
-            lines.append(f"| {corpus} | {protocol} | {folds} | {hours * steps * share:.1f} | `{command}` |")
-    return "\n".join(lines)
-
-
 def paper_errors() -> str:
     """Errors under `paper` by kind and strength of the perturbation, from results/paper_errors.json."""
     found = json.loads((ROOT / "results" / "paper_errors.json").read_text())
@@ -152,7 +124,7 @@ def main() -> int:
     made = {
         "honest": honest_table(),
         "all": tables.markdown_table(ROWS),
-        "not_run": not_run(),
+        "not_run": not_run.table(ROWS),
         "paper_errors": paper_errors(),
         "costs": costs(),
         "rivals_short_run": rivals_short_run(),
