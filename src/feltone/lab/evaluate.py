@@ -222,10 +222,7 @@ def _intervals(runs: Sequence[Predictions]) -> dict[str, Interval]:
     classes, seed_of = len(runs[0].labels), np.concatenate([np.full(len(run.keys), run.seed) for run in runs])
     truth, predicted = (np.concatenate([getattr(run, what) for run in runs]) for what in ("truth", "predicted"))
     clips = [clip for run in runs for clip in run.clips]
-    people = [
-        None if speaker is None else f"{clip.partition('/')[0]}/{speaker}"  # "03" of two corpora are two people
-        for speaker, clip in zip((speaker for run in runs for speaker in run.speakers), clips, strict=True)
-    ]
+    people = [person for run in runs for person in run.people]
     parts = [seed_of == seed for seed in np.unique(seed_of)]
 
     def averaged(metric: Metric) -> Callable[[Floats], Floats]:

@@ -87,6 +87,14 @@ def collected(fresh: Sequence[FoldResult], results: Path) -> list[FoldResult]:
     return [FoldResult.read(file) for file in sorted(folder.glob("*.json"))]
 
 
+def kept(results: Path) -> dict[str, list[FoldResult]]:
+    """All tested folds that are kept among the results, by the name of their row's file without its ending."""
+    found: dict[str, list[FoldResult]] = {}
+    for file in sorted((results / FOLDER).glob("*/*.json")):
+        found.setdefault(file.parent.name, []).append(FoldResult.read(file))
+    return found
+
+
 def row_of(tested: Sequence[FoldResult]) -> dict[str, Any]:
     """The row of tested folds, as plain values.
 
