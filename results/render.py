@@ -1,5 +1,7 @@
 """Bring every number in README.md, RESULTS.md and the shipped model's card up to date with the files in results/.
 
+Comparisons are computed from the tested folds below results/accuracy/folds/ and kept in results/comparisons.json.
+
 make results           writes them
 make results CHECK=1   only says whether they are up to date (the test suite does this too)
 """
@@ -12,7 +14,7 @@ import speed_tables
 
 from feltone import artifact
 from feltone.files import write_text
-from feltone.lab import card, tables
+from feltone.lab import card, comparisons, evidence_tables, tables, tested
 
 ROOT = Path(__file__).parents[1]
 ROWS = tables.read_rows(ROOT / "results" / "accuracy")
@@ -116,6 +118,22 @@ def paper_errors() -> str:
     return "\n".join(lines)
 
 
+def evidence() -> dict:
+    """What pairs of models and the two protocols differ by, from the tested folds."""
+    return comparisons.evidence(tested.kept(ROOT / "results" / "accuracy"))
+
+
+def evidence_beside(found: dict) -> dict[str, str]:
+    """The paper's tables beside ours, the comparisons, the leak and what others published."""
+    costs = {row["variant"]: row for row in json.loads((ROOT / "results" / "flops.json").read_text())}
+    return {
+        **{f"table{k}": evidence_tables.paper_table(k, ROWS, costs) for k in (1, 2, 3)},
+        "comparisons": evidence_tables.comparisons(found),
+        "leak": evidence_tables.leak(found),
+        "emobox_anchors": evidence_tables.emobox_anchors(ROWS),
+    }
+
+
 def shipped_card() -> str:
     """The card of the shipped student, with the scores of its recipe."""
     description = artifact.load(verify=False).description
@@ -133,6 +151,7 @@ def shipped_card() -> str:
 
 def main() -> int:
     """Write what has changed, or with --check say what has."""
+    compared = evidence()
     made = {
         "honest": honest_table(),
         "all": tables.markdown_table(ROWS),
@@ -141,10 +160,12 @@ def main() -> int:
         "costs": costs(),
         "front_end": front_end(),
         **speed_tables.tables(),
+        **evidence_beside(compared),
     }
     wanted = {file: tables.render(file.read_text(), made) for file in (ROOT / "README.md", ROOT / "RESULTS.md")}
     wanted[artifact.find() / "README.md"] = shipped_card()
-    stale = [file for file, text in wanted.items() if file.read_text() != text]
+    wanted[ROOT / "results" / "comparisons.json"] = json.dumps(compared, indent=1) + "\n"
+    stale = [file for file, text in wanted.items() if not file.is_file() or file.read_text() != text]
     if "--check" in sys.argv:
         print(
             *(f"{file.relative_to(ROOT)}: not up to date with results/; run: make results" for file in stale), sep="\n"
