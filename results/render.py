@@ -14,7 +14,7 @@ import speed_tables
 
 from feltone import artifact
 from feltone.files import write_text
-from feltone.lab import card, comparisons, evidence_tables, tables, tested
+from feltone.lab import card, comparisons, evidence_tables, study_tables, tables, tested
 
 ROOT = Path(__file__).parents[1]
 ROWS = tables.read_rows(ROOT / "results" / "accuracy")
@@ -123,6 +123,12 @@ def evidence() -> dict:
     return comparisons.evidence(tested.kept(ROOT / "results" / "accuracy"))
 
 
+def measured(name: str) -> dict | None:
+    """What `feltone figure NAME … --numbers results/NAME.json` wrote, if it was run."""
+    file = ROOT / "results" / f"{name}.json"
+    return json.loads(file.read_text()) if file.is_file() else None
+
+
 def evidence_beside(found: dict) -> dict[str, str]:
     """The paper's tables beside ours, the comparisons, the leak and what others published."""
     costs = {row["variant"]: row for row in json.loads((ROOT / "results" / "flops.json").read_text())}
@@ -131,6 +137,8 @@ def evidence_beside(found: dict) -> dict[str, str]:
         "comparisons": evidence_tables.comparisons(found),
         "leak": evidence_tables.leak(found),
         "emobox_anchors": evidence_tables.emobox_anchors(ROWS),
+        "attention": study_tables.attention(measured("attention")),
+        "positions": study_tables.positions(measured("positions")),
     }
 
 

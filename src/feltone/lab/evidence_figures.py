@@ -16,6 +16,7 @@ from feltone.lab.augment import COPIES
 from feltone.lab.corpora import Clip
 from feltone.lab.experiment import Experiment
 from feltone.lab.protocols import PAPER_WARNING
+from feltone.lab.study_tables import number
 from feltone.lab.trained import Trained
 
 Progress = Callable[[int, int], None]
@@ -103,7 +104,7 @@ def draw_positions(folder: Path, clips: Sequence[Clip], cache: Path, *, without:
         networks["trained without matching"] = runs.read(without, runs.last_stage(without))
     studied = {name: positions.study(one, clips, cache) for name, one in networks.items()}
     notes = {
-        name: f"R² of place {_unsigned(told['r2'])}\ncolumns shuffled {_unsigned(told['r2_shuffled'])}"
+        name: f"R² of place {number(told['r2'])}\ncolumns shuffled {number(told['r2_shuffled'])}"
         for name, (_, told) in studied.items()
     }
     seconds = networks["its teacher"].features.clip_seconds
@@ -179,8 +180,3 @@ def _named(clips: Sequence[Clip], name: str | None) -> Clip:
 def _patch(one: Trained) -> str:
     height, width = one.network.config.patch
     return f"{height}×{width}"
-
-
-def _unsigned(value: float) -> str:
-    """Two decimals, without the minus of a zero."""
-    return f"{round(value, 2) + 0:.2f}"

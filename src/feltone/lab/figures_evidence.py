@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
 from feltone.lab.figures import BLUE, GREEN, GREY, VERMILION, percent, png
@@ -121,8 +122,10 @@ def features(
         grid = figure.subplots(1, len(points), sharex=True, sharey=True, squeeze=False)[0]
         for axes, (name, where) in zip(grid, points.items(), strict=True):
             for k, label in enumerate(labels):
-                style = {"color": PALETTE[k % len(PALETTE)], "marker": SHAPES[k % len(SHAPES)], "label": label}
-                axes.scatter(*where[truth == k].T, s=22, linewidths=0.4, edgecolors="white", **style)
+                colour, marker = _style(k)
+                size = 44 if marker in "*P" else 24
+                look = {"color": colour, "marker": marker, "s": size, "linewidths": 0.4, "edgecolors": "white"}
+                axes.scatter(*where[truth == k].T, label=label, **look)
             axes.set_title(name)
             axes.set_xlabel(axes_names[0])
             axes.grid(True)
@@ -159,19 +162,13 @@ def plane(
         for axes, (protocol, points) in zip(grid, panels.items(), strict=True):
             if line:
                 axes.axhline(line[1], color=GREY, linestyle="--", linewidth=1)
-                axes.annotate(
-                    line[0],
-                    (0.98, line[1]),
-                    (0, 3),
-                    xycoords=("axes fraction", "data"),
-                    textcoords="offset points",
-                    ha="right",
-                    fontsize=7.5,
-                    color="#57606A",
-                )
+                place: Any = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "ha": "right"}
+                axes.annotate(line[0], (0.98, line[1]), (0, 3), fontsize=7.5, color="#57606A", **place)
             for point in points:
                 _point(axes, point, names.index(point["name"]))
             axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda macs, _: f"{macs / 1e9:g} G"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
             axes.set(
                 xlim=(min(costs) / 1.8, max(costs) * 1.8), ylim=(max(0, lowest - 0.04), 1.01), xlabel="multiply–adds"
             )
@@ -179,12 +176,9 @@ def plane(
             axes.grid(True, axis="x")
             percent(axes, "y")
         grid[0].set_ylabel("WA")
-        handles = [_key(grid[0], name, k) for k, name in enumerate(names)]
-        handles += (
-            [_key(grid[0], "hollow: published", 0, hollow=True)]
-            if any(p["published"] for ps in panels.values() for p in ps)
-            else []
-        )
+        handles = [_key(grid[0], name, _style(k)) for k, name in enumerate(names)]
+        if any(point["published"] for points in panels.values() for point in points):
+            handles.append(_key(grid[0], "hollow: published", (GREY, "o"), "none"))
         grid[-1].legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.02))
 
     return png(draw, (2.3 * len(panels) + 2.6, 3.7), title, warning)
@@ -239,15 +233,18 @@ def _once(axes: Axes) -> tuple[list[Any], list[str]]:
 
 
 def _point(axes: Axes, point: Mapping[str, Any], k: int) -> None:
-    colour = PALETTE[k % len(PALETTE)]
+    colour, marker = _style(k)
     if point["ci95"]:
         axes.vlines(point["macs"], *point["ci95"], color=colour, linewidth=1.2, alpha=0.7)
     face = "none" if point["published"] else colour
-    axes.plot(point["macs"], point["wa"], SHAPES[k % len(SHAPES)], color=colour, markerfacecolor=face, markersize=7)
+    axes.plot(point["macs"], point["wa"], marker, color=colour, markerfacecolor=face, markersize=7)
 
 
-def _key(axes: Axes, name: str, k: int, *, hollow: bool = False) -> Any:
-    colour = GREY if hollow else PALETTE[k % len(PALETTE)]
-    marker = "o" if hollow else SHAPES[k % len(SHAPES)]
-    face = "none" if hollow else colour
-    return axes.plot([], [], marker, color=colour, markerfacecolor=face, label=name)[0]
+def _key(axes: Axes, name: str, style: tuple[str, str], face: str | None = None) -> Any:
+    """An entry of a legend."""
+    return axes.plot([], [], style[1], color=style[0], markerfacecolor=face or style[0], label=name)[0]
+
+
+def _style(k: int) -> tuple[str, str]:
+    """Colour and marker of the k-th of many; past the palette the markers move on by one, so that pairs differ."""
+    return PALETTE[k % len(PALETTE)], SHAPES[(k + k // len(PALETTE)) % len(SHAPES)]
