@@ -1,4 +1,4 @@
-"""Bring every number in README.md, RESULTS.md and the shipped model's card up to date with the files in results/.
+"""Bring every number in the documents and the shipped model's card up to date with the files in results/.
 
 Comparisons are computed from the tested folds below results/accuracy/folds/ and kept in results/comparisons.json.
 
@@ -18,6 +18,7 @@ from feltone.lab import card, comparisons, evidence_tables, study_tables, tables
 
 ROOT = Path(__file__).parents[1]
 ROWS = tables.read_rows(ROOT / "results" / "accuracy")
+DOCUMENTS = ("README.md", "RESULTS.md", "docs/protocols.md")
 PROTOCOL_ORDER = ("paper", "clean", "emobox", "speaker", "sentence", "speaker-sentence", "own", "cross")
 PAPER_STEPS = {  # steps of an epoch at batch 4, summed over folds, of the rows the paper recipe is wanted for
     ("emodb", "paper"): 428,
@@ -137,6 +138,8 @@ def evidence_beside(found: dict) -> dict[str, str]:
         "comparisons": evidence_tables.comparisons(found),
         "leak": evidence_tables.leak(found),
         "emobox_anchors": evidence_tables.emobox_anchors(ROWS),
+        "audit": evidence_tables.audit(ROWS),
+        "listeners": evidence_tables.listeners(),
         "attention": study_tables.attention(measured("attention")),
         "positions": study_tables.positions(measured("positions")),
     }
@@ -170,7 +173,7 @@ def main() -> int:
         **speed_tables.tables(),
         **evidence_beside(compared),
     }
-    wanted = {file: tables.render(file.read_text(), made) for file in (ROOT / "README.md", ROOT / "RESULTS.md")}
+    wanted = {file: tables.render(file.read_text(), made) for file in map(ROOT.joinpath, DOCUMENTS)}
     wanted[artifact.find() / "README.md"] = shipped_card()
     wanted[ROOT / "results" / "comparisons.json"] = json.dumps(compared, indent=1) + "\n"
     stale = [file for file, text in wanted.items() if not file.is_file() or file.read_text() != text]

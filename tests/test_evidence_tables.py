@@ -2,6 +2,7 @@
 
 import doctest
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -145,3 +146,23 @@ def test_the_leak_names_both_scores_and_carries_the_warning() -> None:
 def test_every_source_names_where_a_figure_can_be_looked_up() -> None:
     for source in (published.PAPER, published.EMOBOX_SOURCE, published.LISTENERS_SOURCE):
         assert "20" in source and any(word in source for word in ("IEEE", "arXiv"))
+
+
+def test_the_page_on_protocols_types_no_score() -> None:
+    """Numbers stand between markers; what is left over are definitions."""
+    page = (ROOT / "docs" / "protocols.md").read_text(encoding="utf-8")
+    prose = re.sub(r"<!-- table:.*?<!-- /table -->", "", page, flags=re.DOTALL)
+    assert set(re.findall(r"[\d.]+ %", prose)) == {"95 %"}
+    assert "<!-- table:leak -->" in page and "<!-- table:audit -->" in page
+
+
+def test_the_audit_has_a_line_per_division_and_admits_what_is_not_known() -> None:
+    rows = [
+        row(),
+        row(recipe="brief"),
+        row(protocol="clean", leakage={"same_recording": 0.0, "same_speaker": 1.0, "same_sentence": None}),
+    ]
+    assert lines_of(evidence_tables.audit(rows))[2:] == [
+        ["emodb", "`clean`", "0 %", "100 %", "unknown"],
+        ["emodb", "`emobox`", "0 %", "25 %", "unknown"],
+    ]

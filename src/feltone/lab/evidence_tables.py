@@ -66,15 +66,30 @@ def emobox_anchors(rows: Sequence[Row]) -> str:
         lines.append([name, parameters, *(_both(by_corpus.get(corpus)) for corpus in corpora)])
     if not ours:
         lines.append(["**ours**", "", *([tables.NOT_RUN] * len(corpora))])
+    source = f"WA / UAR %, protocol `emobox`. Published: {published.EMOBOX_SOURCE}. {published.EMOBOX_FOLDS}."
+    table = markdown(["model", "parameters", *(TITLES[corpus] for corpus in corpora)], lines, left=1)
+    return f"{table}\n\n{source}\n\n{listeners()}"
+
+
+def listeners() -> str:
+    """What people make of clips that they hear without seeing."""
     heard = LISTENERS
-    people = (
+    return (
         f"People who hear a clip of {TITLES[heard.corpus]} without seeing it name the intended emotion in "
         f"{100 * heard.votes_right:.1f} % of {heard.votes:,} votes; the majority of them does for "
         f"{100 * heard.majority_right:.1f} % of the clips. Source: {published.LISTENERS_SOURCE}."
     )
-    source = f"WA / UAR %, protocol `emobox`. Published: {published.EMOBOX_SOURCE}. {published.EMOBOX_FOLDS}."
-    table = markdown(["model", "parameters", *(TITLES[corpus] for corpus in corpora)], lines, left=1)
-    return f"{table}\n\n{source}\n\n{people}"
+
+
+def audit(rows: Iterable[Row]) -> str:
+    """Share of the test clips whose recording, speaker or sentence was in training, of every division that was run."""
+    shares: dict[tuple[str, str], list[str]] = {}
+    for row in sorted(rows, key=lambda row: (row["corpus"], row["protocol"])):
+        found = [row["leakage"][what] for what in ("same_recording", "same_speaker", "same_sentence")]
+        shown = ["unknown" if share is None else f"{100 * share:.0f} %" for share in found]
+        shares.setdefault((row["corpus"], row["protocol"]), shown)
+    lines = [[corpus, f"`{protocol}`", *shown] for (corpus, protocol), shown in shares.items()]
+    return markdown(["corpus", "protocol", "same recording", "same speaker", "same sentence"], lines, left=2)
 
 
 def comparisons(evidence: Mapping[str, Any]) -> str:
