@@ -22,6 +22,10 @@ Peaks = Mapping[str, Mapping[str, float | None]]
 """Precision -> "one_core" or "all_cores" -> multiply-adds per second in 1e9, None where the machine has none."""
 
 
+UNKNOWN: Mapping[str, Any] = {"peak": {}, "sides": {}}
+"""What `measure_gemm` would say where nothing was measured: it knows processors alone."""
+
+
 def measure_gemm(on_turn: Callable[[int, int], object] = lambda done, total: None) -> dict[str, Any]:
     """`peak` (see `Peaks`), what recognition reaches of it on one core, and all sides."""
     from feltone.lab.models.cost import cost

@@ -14,10 +14,12 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from feltone.lab import provenance
 from feltone.lab.models import build, variant
 from feltone.lab.models.cost import cost
+from feltone.lab.training.ensemble import make_ensemble
 from feltone.lab.training.loop import features_of
 from feltone.lab.training.run import Machine, best_accelerator, best_precision
 from feltone.lab.training.stages import Stage, three_stages
@@ -25,10 +27,11 @@ from feltone.lab.training.step import TrainingData, make_step
 from feltone_benchmarks import gemm
 from feltone_benchmarks.harness import Missing, Result, Side, Timing, document, measure, ratio
 
-ROUNDS, TURN_SECONDS = 3, 4.0
+ROUNDS, TURN_SECONDS = 3, {"cpu": 4.0, "cuda": 1.0, "mps": 4.0}
 STEPS = {"cpu": 2, "cuda": 100, "mps": 20}  # per call: a device is waited for once in so many
 BATCH, CLASSES, SAMPLES, CHUNK = 4, 7, 64, 32
 FOLDS = 2  # side by side, one thread each
+SEEDS = 5  # trained together on a GPU
 
 EMODB_SAMPLES, EPOCHS = 4 * 428, 50  # EmoDB's training part: four copies of 80 % of 535 clips, 428 steps an epoch
 STAGES = {"stage1": "teacher", "stage23": "student"}  # what is measured -> the stage that is stepped
@@ -41,6 +44,8 @@ WHAT = {
     "feltone-features": "the teacher's feature of an image, once per image before stages 2 and 3",
     "feltone-stage1-folds": f"{FOLDS} processes of one thread, per step of either",
     "feltone-stage23-folds": f"{FOLDS} processes of one thread, per step of either",
+    "feltone-stage1-seeds": f"{SEEDS} seeds together, per step of one",
+    "feltone-stage23-seeds": f"{SEEDS} seeds together, per step of one",
 }
 """Every side in a few words, in the order of the table."""
 
@@ -51,22 +56,26 @@ def measure_training(
     """All sides, and the ratios that are asked of them; None where a side is missing."""
     device = best_accelerator() if accelerator == "auto" else accelerator
     here = sides(device)
-    before, after = gemm.turns(), len(here) * (ROUNDS + 1)
-    limit = gemm.measure_gemm(lambda done, _: on_turn(done, before + after))
+    before, after = gemm.turns() if device == "cpu" else 0, len(here) * (ROUNDS + 1)
+    limit = gemm.measure_gemm(lambda done, _: on_turn(done, before + after)) if device == "cpu" else gemm.UNKNOWN
     results = measure(
-        here, rounds=ROUNDS, turn_seconds=TURN_SECONDS, on_turn=lambda done, _: on_turn(before + done, before + after)
+        here,
+        rounds=ROUNDS,
+        turn_seconds=TURN_SECONDS[device],
+        on_turn=lambda done, _: on_turn(before + done, before + after),
     )
     return summary(results, device, limit)
 
 
 def sides(device: str) -> list[Side]:
-    """What is measured: on the processor, folds side by side too."""
-    names = list(WHAT) if device == "cpu" and gemm.all_cores() >= FOLDS else list(WHAT)[:5]
+    """What is measured: on the processor folds side by side too, on a GPU several seeds together."""
+    extra = {"cpu": "folds" if gemm.all_cores() >= FOLDS else None, "cuda": "seeds"}.get(device)
+    names = [name for name in WHAT if len(parts := name.split("-")) == 2 or parts[2] == extra]
     return [_side(name, device) for name in names]
 
 
 def _side(name: str, device: str) -> Side:
-    who, what, *folds = name.split("-")
+    who, what, *several = name.split("-")
     make, needs = ("plain_step", ("torch", "librosa")) if who == "plain" else ("feltone_step", ("torch",))
     units, cores = STEPS[device], gemm.all_cores()
     settings: dict[str, Any] = {"device": device}
@@ -74,8 +83,10 @@ def _side(name: str, device: str) -> Side:
         make, units = "feltone_features", CHUNK
     else:
         settings["stage"] = STAGES[what]
-    if folds:
+    if several == ["folds"]:
         make, units, cores = "folds_side_by_side", FOLDS * units, FOLDS
+    elif several == ["seeds"]:
+        settings["seeds"], units = SEEDS, SEEDS * units
     return Side(name, f"feltone_benchmarks.training:{make}", settings, needs, cores, units)
 
 
@@ -92,22 +103,27 @@ def plain_step(stage: str, device: str) -> Callable[[], object]:
         network, loss, taught_by = plain.student(CLASSES).to(device), plain.classify_and_match, teacher
     images, targets = (values.to(device) for values in random_samples())
     optimiser = plain.adam(network)
+    first = next(network.parameters())
     return repeated(
-        lambda rows: plain.step(network, optimiser, images[rows], targets[rows], loss, taught_by), network, device
+        lambda rows: plain.step(network, optimiser, images[rows], targets[rows], loss, taught_by), first, device
     )
 
 
-def feltone_step(stage: str, device: str, threads: int | None = None) -> Callable[[], object]:
-    """Steps of Feltone's `fit`."""
+def feltone_step(stage: str, device: str, threads: int | None = None, seeds: int = 1) -> Callable[[], object]:
+    """Steps of Feltone's `fit`, or with several seeds of its `fit_many`."""
     machine = Machine.of(device, 1, "auto", compiled=True, threads=threads)
     fabric = machine.fabric()
     fabric.launch()
     value = the_stage(stage)
-    network = build(variant(value.learner), CLASSES, seed=0)
+    networks = [build(variant(value.learner), CLASSES, seed) for seed in range(seeds)]
     images, targets = random_samples()
-    feature = torch.randn(SAMPLES, network.config.token_width) if value.teacher else None
+    feature = torch.randn(SAMPLES, networks[0].config.token_width) if value.teacher else None
     data = TrainingData(images.half().numpy(), targets.numpy(), feature)
-    return repeated(make_step(value, network, data, fabric=fabric, compiled=machine.compiled), network, device)
+    if seeds == 1:
+        step = make_step(value, networks[0], data, fabric=fabric, compiled=machine.compiled)
+        return repeated(step, step.loss, device)
+    together = make_ensemble(value, networks, [data] * seeds, fabric=fabric, compiled=machine.compiled)
+    return repeated(lambda rows: together(rows.expand(seeds, -1)), together.loss, device)
 
 
 def feltone_features(device: str) -> Callable[[], object]:
@@ -152,14 +168,14 @@ def _serve(end: Connection, stage: str, device: str, core: int | None) -> None:
             end.recv()
 
 
-def repeated(step: Callable[[Tensor], object], network: nn.Module, device: str) -> Callable[[], object]:
-    """Several steps on batches in turn, then a number from the device, which waits for it."""
+def repeated(step: Callable[[Tensor], object], touched: Tensor, device: str) -> Callable[[], object]:
+    """Several steps on batches in turn, then a number that they change, which waits for the device."""
     batches: Iterator[Tensor] = cycle(torch.arange(SAMPLES, device=device).split(BATCH))
 
     def work() -> float:
         for _ in range(STEPS[device]):
             step(next(batches))
-        return next(network.parameters()).detach().flatten()[0].item()
+        return touched.detach().flatten()[0].item()
 
     return work
 
@@ -195,8 +211,11 @@ def summary(results: Mapping[str, Result], device: str, limit: Mapping[str, Any]
         "stage1_ratio": described["feltone-stage1"].get("ratio_to_plain"),
         "stage23_ratio": described["feltone-stage23"].get("ratio_to_plain"),
         "total_ratio": None if missing else whole["plain"]["seconds"] / whole["feltone"]["seconds"],
+        "stage1_seeds_ratio": seeds_ratio("stage1", results),
+        "stage23_seeds_ratio": seeds_ratio("stage23", results),
         "total": {"counted": COUNTED} | whole,
         "accelerator": device,
+        "device": provenance.device(device),
         "precision": best_precision(device),
         "gemm_peak": limit["peak"],
         "sides": described | limit["sides"],
@@ -209,9 +228,17 @@ COUNTED = (
 )
 
 
+def seeds_ratio(what: str, results: Mapping[str, Result]) -> float | None:
+    """The time of a step of several seeds over that of one; None where they were not trained together."""
+    one, several = (results.get(f"feltone-{what}{end}") for end in ("", "-seeds"))
+    if not isinstance(one, Timing) or not isinstance(several, Timing):
+        return None
+    return SEEDS * several.median_ms / one.median_ms
+
+
 def whole_run(who: str, results: Mapping[str, Result]) -> dict[str, float] | None:
     """Seconds of the paper's three stages on EmoDB, from the times of their steps."""
-    used = {name: result for name, result in results.items() if name in WHAT and not name.endswith("-folds")}
+    used = {name: result for name, result in results.items() if name in WHAT and name.count("-") == 1}
     used = {name.partition("-")[2]: result for name, result in used.items() if name.startswith(who)}
     if any(isinstance(result, Missing) for result in used.values()):
         return None

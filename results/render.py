@@ -35,29 +35,32 @@ SHARED = {"same_recording": "recordings", "same_speaker": "speakers", "same_sent
 
 
 def honest_table() -> str:
-    """One line per corpus, protocol and recipe: teacher, student, and what of the test part was trained on."""
+    """One line per corpus, protocol, recipe and model, with its teacher, and what of the test part was trained on."""
     groups: dict[tuple[str, int, str], dict[str, dict]] = {}
     for row in ROWS:
         key = (row["corpus"], PROTOCOL_ORDER.index(row["protocol"]), row["recipe"])
         groups.setdefault(key, {})[row["model"]] = row
     lines = [
-        "| corpus | protocol | recipe | student WA % | student UAR % | teacher WA % | folds | test shares with train |",
-        "|---|---|---|--:|--:|--:|--:|---|",
+        "| corpus | protocol | recipe | model | WA % | UAR % | its teacher's WA % | folds | test shares with train |",
+        "|---|---|---|---|--:|--:|--:|--:|---|",
     ]
     for (corpus, protocol, recipe), models in sorted(groups.items()):
-        student, teacher = models["student"], models.get("teacher", {})
         mark = " **†**" if PROTOCOL_ORDER[protocol] == "paper" else ""
-        cells = [
-            corpus,
-            PROTOCOL_ORDER[protocol] + mark,
-            recipe,
-            tables.spread(student["wa"]),
-            tables.spread(student["uar"]),
-            tables.spread(teacher.get("wa")),
-            tables.runs(student).partition(" ×")[0],
-            shared(student["leakage"]),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+        teacher = models.get("teacher")
+        taught = {name: row for name, row in models.items() if name != "teacher"}
+        for model, row in (taught or models).items():  # a teacher without students stands for itself
+            cells = [
+                corpus,
+                PROTOCOL_ORDER[protocol] + mark,
+                recipe,
+                model,
+                tables.spread(row["wa"]),
+                tables.spread(row["uar"]),
+                tables.spread(teacher["wa"]) if teacher and taught else "–",
+                tables.runs(row).partition(" ×")[0],
+                shared(row["leakage"]),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
     note = "Mean ± sd over folds, and the 95 % interval of the pooled score from resampled speakers."
     return "\n".join([*lines, "", f"{note} † **{tables.PAPER_WARNING}.**"])
 
@@ -146,13 +149,14 @@ def evidence_beside(found: dict) -> dict[str, str]:
 
 
 def shipped_card() -> str:
-    """The card of the shipped student, with the scores of its recipe."""
+    """The card of the shipped model, with the scores of its recipe."""
     description = artifact.load(verify=False).description
     recipe, corpus = description["origin"]["recipe"]["name"], description["origin"]["corpus"]
-    same = [r for r in ROWS if (r["recipe"], r["corpus"], r["model"]) == (recipe, corpus, "student")]
+    model = description["name"].removesuffix(f"-{corpus}")
+    same = [r for r in ROWS if (r["recipe"], r["corpus"], r["model"]) == (recipe, corpus, model)]
     intro = (
         "This model was trained on all clips of the corpus, so nothing is left to test it on. These are the scores of "
-        "students of the same recipe, each tested on what it had not been trained on:"
+        f"{model}s of the same recipe, each tested on what it had not been trained on:"
     )
     absent = [name for name in HONEST if name not in {row["protocol"] for row in same}]
     rest = f"\n\nNot measured yet with this recipe: {', '.join(absent)}." if absent else ""

@@ -18,6 +18,7 @@ from feltone.lab.training.ensemble import Ensemble
 from feltone.lab.training.loop import Learner, Tick, fit, fit_many, position_of
 from feltone.lab.training.run import MOST_TOGETHER, Machine
 from feltone.lab.training.schedule import Job, groups
+from feltone.lab.training.stacked_adam import StackedAdam
 from feltone.lab.training.stages import Stage
 from feltone.lab.training.step import Single, Step, TrainingData
 
@@ -100,6 +101,7 @@ def test_the_first_gradient_is_each_networks_own_also_in_bf16() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch of itself, in tracing
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # likewise
 def test_the_step_of_several_networks_can_be_compiled_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     tracing = partial(torch.compile, backend="aot_eager", fullgraph=True)  # all of it but the making of kernels
     monkeypatch.setattr(torch, "compile", tracing)
@@ -107,6 +109,26 @@ def test_the_step_of_several_networks_can_be_compiled_as_a_whole(monkeypatch: py
     rows = torch.tensor([[0, 1, 2, 3], [4, 5, 6, 7], [9, 8, 1, 0]])
     plain, compiled = (Ensemble(TEACHING, networks, data, fabric=FABRIC, compiled=way) for way in (False, True))
     assert torch.allclose(plain.judge(rows)[0], compiled.judge(rows)[0], rtol=1e-5)
+
+
+def test_networks_that_do_not_stack_take_turns_and_learn_what_each_learns_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = []
+    monkeypatch.setattr(Single, "learn", lambda self, rows, real=Single.learn: turns.append(self) or real(self, rows))
+    monkeypatch.setattr(loop, "side_by_side", lambda fabric: 2)
+    monkeypatch.setattr(loop, "TICK_SECONDS", 0.0)
+
+    def ragged(name: str) -> list[Learner]:
+        made = learners(TEACHER, tmp_path / name)
+        return [replace(one, data=noise(one.seed, 4 + one.seed)) for one in made]
+
+    apart = alone(TEACHING, ragged("apart"))
+    turns.clear()
+    joined = together(TEACHING, ragged("joined"))
+    assert turns[0] is not turns[1] and turns[0] is turns[2]  # two at a time, then the third
+    assert len(set(map(id, turns))) == 3
+    assert all(equal(one, other) for one, other in zip(apart, joined, strict=True))
 
 
 def test_a_networks_samples_do_not_concern_the_others(tmp_path: Path) -> None:
@@ -134,7 +156,7 @@ def test_a_checkpoint_does_not_tell_whether_its_network_was_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: Callable, then: Callable
 ) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(loop, "TICK_STEPS", 2)
+    monkeypatch.setattr(loop, "TICK_SECONDS", 0.0)
     ticks = []
 
     def stop(tick: Tick) -> None:
@@ -238,19 +260,70 @@ def test_a_graph_reads_the_learning_rate_where_it_lies() -> None:
     assert step.states()[0]["optimizer"]["param_groups"][0]["lr"] == pytest.approx(5e-4)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_network_with_fewer_samples_rests_while_the_others_go_on(tmp_path: Path, way: str) -> None:
+    config, stage = WAYS[way]
+
+    def ragged(name: str) -> list[Learner]:
+        made = learners(config, tmp_path / name)
+        return [replace(one, data=noise(one.seed, 4 * (2 + one.seed))) for one in made]
+
+    for one, other in zip(alone(stage, ragged("apart")), together(stage, ragged("joined")), strict=True):
+        assert_close(one, other)
+
+
+def test_reports_of_networks_with_unequal_samples_are_those_of_each_alone(tmp_path: Path) -> None:
+    def last_of_epoch(train: Callable, name: str) -> set[tuple]:
+        ticks: list[Tick] = []
+        made = learners(STUDENT, tmp_path / name, on_tick=ticks.append)
+        train(STUDYING, [replace(one, data=noise(one.seed, 4 * (2 + one.seed))) for one in made])
+        return {(t.epoch, t.step, t.steps, round(t.loss, 4), round(t.accuracy, 4)) for t in ticks}
+
+    assert last_of_epoch(alone, "apart") == last_of_epoch(together, "joined")
+
+
+def test_stacked_adam_moves_every_member_as_torch_moves_it_alone() -> None:
+    generator = torch.Generator().manual_seed(0)
+    initial = torch.randn(3, 5, 4, generator=generator)
+    stacked = initial.clone().requires_grad_()
+    apart = [member.clone().requires_grad_() for member in initial]
+    ours, theirs = StackedAdam([stacked], 1e-2), [torch.optim.Adam([member], lr=1e-2) for member in apart]
+    for step in range(6):
+        active = torch.tensor([True, step % 2 == 0, step < 3])
+        stacked.grad = torch.randn(3, 5, 4, generator=generator)
+        for member, (own, adam) in enumerate(zip(apart, theirs, strict=True)):
+            if active[member]:
+                own.grad = stacked.grad[member].clone()
+                adam.step()
+        ours.step(active)
+    assert torch.allclose(stacked, torch.stack(apart), atol=1e-6)
+    for member, adam in enumerate(theirs):
+        own = adam.state_dict()["state"][0]
+        assert all(torch.allclose(own[name], value) for name, value in ours.moments_of(member)[0].items())
+
+
 def jobs(*sizes: int) -> list[Job]:
     two = [Sample(SimpleNamespace(label=label)) for label in ("anger", "fear")]
     trains = [tuple(two[i % 2] for i in range(size)) for size in sizes]
     return [Job(Fold("clean", k, train, ()), len(sizes), seed=0) for k, train in enumerate(trains, start=1)]
 
 
-def test_runs_of_one_size_are_trained_together_up_to_a_number() -> None:
-    def numbers(at_most: int) -> list[list[int]]:
-        return [[job.fold.index for job in group] for group in groups(jobs(5, 6, 5, 5, 6), at_most)]
+def numbers(sizes: Sequence[int], at_most: int) -> list[list[int]]:
+    return [[job.fold.index for job in group] for group in groups(jobs(*sizes), at_most, batch=4)]
 
-    assert numbers(1) == [[1], [2], [3], [4], [5]]
-    assert numbers(2) == [[1, 3], [2, 5], [4]]
-    assert numbers(8) == [[1, 3, 4], [2, 5]]
+
+def test_runs_of_one_size_are_trained_together_up_to_a_number() -> None:
+    sizes = (5, 6, 5, 5, 6)
+    assert numbers(sizes, 1) == [[1], [2], [3], [4], [5]]
+    assert numbers(sizes, 2) == [[1, 3], [2, 5], [4]]
+    assert numbers(sizes, 8) == [[1, 3, 4], [2, 5]]
+
+
+def test_runs_of_full_batches_are_trained_together_with_those_of_about_their_size() -> None:
+    sizes = (8, 80, 12, 84, 9)
+    assert numbers(sizes, 1) == [[1], [2], [3], [4], [5]]
+    assert numbers(sizes, 2) == [[1, 3], [2, 4], [5]]
+    assert numbers(sizes, 8) == [[1, 2, 3, 4], [5]]
 
 
 def test_seeds_are_trained_together_on_a_gpu_and_one_by_one_elsewhere() -> None:

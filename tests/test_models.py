@@ -1,32 +1,43 @@
 """Networks: sizes, costs, and the two properties the method rests on: who knows position and who does not."""
 
+import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from feltone.errors import ConfigError
-from feltone.lab.models import VARIANTS, ModelConfig, build, variant
+from feltone.lab.models import VARIANTS, ASTConfig, ModelConfig, NetworkConfig, SepTrConfig, build, config_from, variant
 from feltone.lab.models.cost import cost, multiply_adds
 from feltone.lab.models.stem import CoordinateChannels, NormalisedGELU, sinusoidal_positions
 
 ROUNDING = 1e-4  # of logits, between two orders of the same sums in fp32
 
 
-def images(count: int = 2, seed: int = 0) -> torch.Tensor:
-    return torch.rand(count, 128, 128, generator=torch.Generator().manual_seed(seed))
+def small(config: NetworkConfig) -> NetworkConfig:
+    """The same network, of a size that a test can compute: a rival's costs up to 176 G an image."""
+    if isinstance(config, SepTrConfig):
+        return replace(config, image=(12, 16), token_width=32, head_width=8, mlp_width=32)
+    if isinstance(config, ASTConfig):
+        return replace(config, image=(48, 64), depth=2, heads=2, token_width=32, mlp_width=64)
+    return config
+
+
+def images(count: int = 2, seed: int = 0, size: tuple[int, int] = (128, 128)) -> torch.Tensor:
+    return torch.rand(count, *size, generator=torch.Generator().manual_seed(seed))
 
 
 def network(name: str) -> nn.Module:
-    return build(VARIANTS[name], classes=7, seed=1).eval()
+    return build(small(VARIANTS[name]), classes=7, seed=1).eval()
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 @torch.inference_mode()
 def test_every_variant_gives_logits_feature_and_attention_that_sums_to_what_the_class_token_leaves(name: str) -> None:
-    config = VARIANTS[name]
-    output = network(name)(images())
+    config = small(VARIANTS[name])
+    output = network(name)(images(size=config.image))
     patches = config.patches[0] * config.patches[1]
     assert output.logits.shape == (2, 7)
     assert output.embedding.shape == (2, config.token_width)
@@ -49,7 +60,7 @@ def test_leaving_out_what_nothing_reads_in_the_last_block_changes_neither_output
     gradients, outputs = [], []
     for every_token in (False, True):
         model = network(name)
-        outputs.append(model(images(), every_token=every_token))
+        outputs.append(model(images(size=model.config.image), every_token=every_token))
         (outputs[-1].logits.square().sum() + outputs[-1].embedding.abs().sum()).backward()
         gradients.append({key: value.grad for key, value in model.named_parameters()})
     for found, expected in zip(*outputs, strict=True):
@@ -164,3 +175,14 @@ def test_an_unknown_variant_names_the_known_ones() -> None:
 def test_patches_that_do_not_tile_the_image_are_refused() -> None:
     with pytest.raises(ConfigError, match="cannot be cut"):
         ModelConfig(depth=1, heads=1, patch=(100, 1))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_sizes_survive_json(name: str) -> None:
+    config = VARIANTS[name]
+    assert config_from(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_a_family_that_is_not_known_names_those_that_are() -> None:
+    with pytest.raises(ConfigError, match=r"'mamba'.*vit, septr, ast"):
+        config_from({"family": "mamba"})

@@ -94,7 +94,7 @@ def test_stopped_after_any_step_it_continues_to_the_same_weights(
     tmp_path: Path, stop_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(loop, "TICK_STEPS", 1)
+    monkeypatch.setattr(loop, "TICK_SECONDS", 0.0)
     seen = []
 
     class StoppedError(Exception):

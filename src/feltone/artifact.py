@@ -50,6 +50,16 @@ class Artifact:
         """Name the model was given."""
         return str(self.description["name"])
 
+    @property
+    def patches(self) -> tuple[int, int]:
+        """Rows and columns of patches that the network's attention is over; they tile the image."""
+        model = self.description["model"]
+        if "patches" in model:
+            rows, columns = model["patches"]
+            return rows, columns
+        (height, width), (high, wide) = model["image"], model["patch"]  # the first artefacts tell sizes in pixels
+        return height // high, width // wide
+
 
 def find(model: str | Path | None = None) -> Path:
     """Folder of a model: None for the shipped student; a shipped model's name, a folder, or `hf:owner/model@revision`.

@@ -76,7 +76,7 @@ def record(
         "features": sealed.features.to_dict(),
         "windowing": exported.windowing(sealed.features),
         "image": model["image"],
-        "patches": [size // step for size, step in zip(model["image"], model["patch"], strict=True)],
+        "patches": list(sealed.patches),
         "source": source.get("title"),
         "licence": source.get("licence"),
         "citation": source.get("citation"),

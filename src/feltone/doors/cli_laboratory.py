@@ -1,4 +1,4 @@
-"""The laboratory's verbs on the command line: corpora, prepare, train, evaluate, flops."""
+"""The laboratory's verbs on the command line: corpora, prepare, train, evaluate, flops, baseline."""
 
 from pathlib import Path
 
@@ -78,7 +78,8 @@ def train(
 ) -> None:
     """Train a recipe on the folds of a protocol, and score it.
 
-    RECIPE is paper, paper-12, brief or smoke. The same command continues where it stopped.
+    RECIPE is paper, paper-12, paper-16x16, nope, ast, septr, brief or smoke; ast:WEIGHTS begins from a checkpoint of
+    transformers. The same command continues where it stopped.
     """
     from feltone.doors.laboratory import Experiment, train_folds
     from feltone.lab.training.run import Machine
@@ -136,4 +137,46 @@ def flops(variant: str | None, as_json: bool) -> None:
     print_costs(variant, as_json=as_json)
 
 
-VERBS = (corpora, prepare, train, evaluate, flops)
+@click.command()
+@click.argument("kind", type=click.Choice(["compare-svm", "probe"]))
+@click.option("--corpus", required=True, help="As for train.")
+@click.option("--data", type=PATH, envvar="FELTONE_DATA", required=True, help="Folder of the corpora, or a manifest.")
+@click.option("--protocol", required=True, help="As for train, but paper, whose test clips are perturbed.")
+@click.option("--encoder", help="For probe: a model's name on the Hugging Face hub, or its folder.")
+@click.option("--layer", type=int, help="For probe: the layer that is averaged over time; default: the last output.")
+@click.option("--out", type=PATH, help="Folder for scores.json, figures and page.")
+@click.option("--results", type=PATH, help="Also write the row into this folder of results.")
+@click.option("--fold", type=int, multiple=True, help="Only these folds (repeatable).")
+@folds
+@folds_from
+@click.option("--test-corpus", help="For cross: the corpus to test on.")
+@click.option("--seed", default=0, help="Of split and classifier.")
+@as_json
+def baseline(
+    kind: str,
+    corpus: str,
+    data: Path,
+    protocol: str,
+    encoder: str | None,
+    layer: int | None,
+    out: Path | None,
+    results: Path | None,
+    fold: tuple[int, ...],
+    folds: int | None,
+    folds_from: Path | None,
+    test_corpus: str | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Score what is to be beaten, fold by fold, as a network is scored.
+
+    KIND is compare-svm (openSMILE's ComParE_2016 and a linear support vector machine) or probe (a frozen speech model
+    and a logistic regression).
+    """
+    from feltone.doors.laboratory import Experiment, judge_baseline
+
+    experiment = Experiment(corpus, data, protocol, seed, folds, folds_from, test_corpus)
+    judge_baseline(kind, encoder, layer, experiment, fold, out, results, as_json=as_json)
+
+
+VERBS = (corpora, prepare, train, evaluate, flops, baseline)

@@ -86,12 +86,11 @@ def card(recognize: Recognizer, name: str, prediction: Prediction, about: dict[s
 
 def portrait(recognize: Recognizer, prediction: Prediction, **look: Any) -> bytes:
     """PNG of a prediction's spectrogram with its attention over it."""
-    model, config = recognize.artifact.description["model"], recognize.features
-    image = tuple(model["image"])
-    patches = tuple(size // step for size, step in zip(image, model["patch"], strict=True))
+    artifact, config = recognize.artifact, recognize.features
+    image = config.mel_bands, config.columns
     return picture.spectrogram_png(
         prediction.image,
-        attention.mask(prediction.attention, patches, image),
+        attention.mask(prediction.attention, artifact.patches, image),
         seconds=config.clip_seconds,
         sample_rate=config.sample_rate,
         clip_end_seconds=prediction.seconds,

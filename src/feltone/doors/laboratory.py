@@ -1,4 +1,4 @@
-"""The laboratory's verbs on the command line: corpora, prepare, train, evaluate, flops."""
+"""The laboratory's verbs on the command line: corpora, prepare, train, evaluate, flops, baseline."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -7,13 +7,16 @@ from typing import Any
 
 from feltone.artifact import load as load_artifact
 from feltone.doors import console
-from feltone.errors import CorpusError
+from feltone.errors import ConfigError, CorpusError
 from feltone.features import DEFAULT
 from feltone.files import write_json
 from feltone.lab import corpora, dataset, experiment, report, tables, tested
+from feltone.lab.baselines import Baseline, compare_svm, result_of
 from feltone.lab.corpora import verify
 from feltone.lab.experiment import Experiment, Material
+from feltone.lab.models import VARIANTS
 from feltone.lab.models.cost import cost, costs
+from feltone.lab.probe import probe
 from feltone.lab.protocols import Sample
 from feltone.lab.recipes import recipe as recipe_named
 from feltone.lab.tested import FoldResult
@@ -24,6 +27,7 @@ __all__ = [
     "Experiment",
     "evaluate_model",
     "evaluate_run",
+    "judge_baseline",
     "list_corpora",
     "prepare_corpus",
     "print_costs",
@@ -130,6 +134,44 @@ def evaluate_model(model: str, wanted: Experiment, out: Path | None, results: Pa
         console.document(document)
 
 
+def judge_baseline(
+    kind: str,
+    encoder: str | None,
+    layer: int | None,
+    wanted: Experiment,
+    only: Sequence[int] | None,
+    out: Path | None,
+    results: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Fit and test a baseline on the folds of a protocol (or some), then score it."""
+    chosen = baseline_named(kind, encoder, layer)
+    material = wanted.material()
+    every = wanted.folds(material)
+    folds = experiment.chosen(every, only)
+    heard = [sample for fold in folds for sample in (*fold.train, *fold.test) if sample.copy == "original"]
+    of, cache = (material.name, material.audio), dataset.cache_folder()
+    with console.progress(f"{kind} on {material.name}", len(heard)) as advance:
+        options = {"seed": wanted.seed, "cache": cache, "on_clip": advance}
+        done = [result_of(chosen, of, fold, len(every), **options) for fold in folds]
+    folder = out or Path(f"{chosen.hearing.name}--{material.name}--{wanted.protocol}")
+    document = _publish(done, [], folder, results, as_json=as_json)
+    if as_json:
+        console.document(document)
+
+
+def baseline_named(kind: str, encoder: str | None, layer: int | None) -> Baseline:
+    """A baseline as a user asks for it; raises `ConfigError` for options that are not its own, or are missing."""
+    if kind == "compare-svm":
+        if encoder or layer is not None:
+            raise ConfigError("--encoder and --layer are options of probe; leave them out for compare-svm")
+        return compare_svm()
+    if not encoder:
+        raise ConfigError("probe: name a speech model with --encoder, for instance facebook/wav2vec2-base")
+    return probe(encoder, layer)
+
+
 def print_costs(variant: str | None, *, as_json: bool) -> None:
     """Multiply-adds and parameters of every network, beside the paper's figures."""
     found = [cost(variant)] if variant else costs()
@@ -148,6 +190,9 @@ def print_costs(variant: str | None, *, as_json: bool) -> None:
     ]
     console.table(["variant", "multiply-adds", "computed", "parameters", "paper"], rows, numeric=(1, 2, 3, 4))
     console.say("multiply-adds: as the paper counts; computed: without what nothing reads in the last block")
+    absent = [] if variant else sorted(set(VARIANTS) - {c.variant for c in found})
+    if absent:
+        console.say(f"not counted, for want of pip install 'feltone[rivals]': {', '.join(absent)}")
 
 
 def _publish(

@@ -16,6 +16,13 @@ LANGUAGES = {"German": "de", "English": "en"}
 METRICS = {"wa": ("accuracy", "WA"), "uar": ("recall", "UAR"), "macro_f1": ("f1", "macro-F1")}
 """Metric of a result -> what hubs call it, and what we do."""
 
+AFTER = {
+    "vit": "Kim & Lee (IEEE Access 2024)",
+    "septr": "Ristea, Ionescu & Khan (Interspeech 2022)",
+    "ast": "Gong, Chung & Glass (Interspeech 2021)",
+}
+"""Family of networks -> whose idea it is."""
+
 INTENDED = """\
 ## What it is for
 
@@ -60,14 +67,15 @@ def write(description: Mapping[str, Any], scores: str | None, rows: Sequence[Map
             "",
             f"Recognises {_sentence(description['labels'])} in speech: a `{description['model']['variant']}` of "
             f"{description['parameters']:,} parameters and {description['macs'] / 1e9:.3f} G multiply-adds per "
-            f"{features['clip_seconds']:g} s, after Kim & Lee (IEEE Access 2024).",
+            f"{features['clip_seconds']:g} s, after {AFTER[description['model'].get('family', 'vit')]}.",
             "",
             INTENDED,
             "## What it was trained on",
             "",
             f"{source['title']} ({origin['audio']} audio; licence: {source['licence']}). {source['citation']}",
             "",
-            f"Recipe `{origin['recipe']['name']}`, protocol `{origin['protocol']}`, seed {origin['seed']}, "
+            f"{_begun(description['model'])}Recipe `{origin['recipe']['name']}`, protocol `{origin['protocol']}`, "
+            f"seed {origin['seed']}, "
             f"{origin['train_seconds'] / 60:.0f} minutes on one machine; commit {origin['commit']}. Every clip it has "
             "seen is listed in `training.csv`.",
             "",
@@ -120,6 +128,11 @@ def _result(row: Mapping[str, Any]) -> dict[str, Any]:
     ]
     task = {"type": "audio-classification", "name": "speech emotion recognition"}
     return {"task": task, "dataset": {"type": row["corpus"], "name": place, "split": "test"}, "metrics": metrics}
+
+
+def _begun(model: Mapping[str, Any]) -> str:
+    weights = model.get("weights", "random")
+    return "" if weights == "random" else f"Training began from the weights of `{weights}`. "
 
 
 def _sentence(labels: Sequence[str]) -> str:

@@ -85,7 +85,7 @@ class Row:
 class RunFacts:
     """What a row says about how it came to be; the caller knows it."""
 
-    macs: int
+    macs: int | None  # of a clip; None where not all of the work is multiply-adds that can be counted
     parameters: int
     train_seconds: float
     device: str
@@ -93,6 +93,7 @@ class RunFacts:
     commit: str
     command: str
     date: str
+    weights: str = "random"  # what training began from: random ones, or a checkpoint's name
 
 
 def warning_of(protocol: str, leakage: Leakage) -> str | None:

@@ -5,6 +5,7 @@ RUN/seed-0/fold-1/<stage>/     artefact of a network worth keeping
 RUN/seed-0/fold-1/<stage>.tested.json     what it says about the test part (`tested.py`)
 """
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,21 +18,17 @@ from feltone.artifact import DESCRIPTION, Artifact
 from feltone.artifact import load as load_artifact
 from feltone.errors import ConfigError
 from feltone.files import write_text
-from feltone.lab import corpora, dataset, ledger, protocols, provenance
+from feltone.lab import corpora, dataset, judging, protocols, provenance
 from feltone.lab.corpora import CORPORA, Clip, manifest
 from feltone.lab.export import Origin, export
-from feltone.lab.models import PatchViT
-from feltone.lab.predictions import Predictions, key_of
-from feltone.lab.protocols import Fold, Leakage
+from feltone.lab.models import Network
+from feltone.lab.protocols import Fold
 from feltone.lab.recipes import Recipe
 from feltone.lab.tested import SUFFIX, FoldResult
 from feltone.lab.training.loop import Tick
 from feltone.lab.training.run import Machine, Run, seconds_of, train_many
 from feltone.lab.training.schedule import Job, groups
 from feltone.labels import LabelSet
-from feltone.recognizer import Recognizer
-
-PREDICT_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -134,7 +131,8 @@ def is_trained(job: Job, recipe: Recipe, out: Path) -> bool:
 def in_groups(jobs: Sequence[Job], recipe: Recipe, out: Path, at_most: int) -> list[list[Job]]:
     """Jobs to be trained at once; those that are trained already come first, one by one."""
     trained = [[job] for job in jobs if is_trained(job, recipe, out)]
-    return trained + groups([job for job in jobs if not is_trained(job, recipe, out)], at_most)
+    batch = math.lcm(*(stage.batch for stage in recipe.stages))
+    return trained + groups([job for job in jobs if not is_trained(job, recipe, out)], at_most, batch)
 
 
 def train_jobs(
@@ -160,19 +158,20 @@ def train_jobs(
         if rank_zero_only.rank:  # of several processes, the first one writes
             return []
         for run, networks in zip(runs, trained, strict=True):
-            export_run(recipe, material, run, networks)
+            export_run(recipe, material, run, networks, machine.accelerator)
     folders = [run_folder(out, job.seed, job.fold.index) for job in group]
     return [{stage: load_artifact(folder / stage) for stage in kept_stages(recipe)} for folder in folders]
 
 
-def export_run(recipe: Recipe, material: Material, run: Run, networks: Mapping[str, PatchViT]) -> None:
+def export_run(recipe: Recipe, material: Material, run: Run, networks: Mapping[str, Network], accelerator: str) -> None:
     """Make artefacts of the networks of a run that are worth keeping."""
     seconds = sum(seconds_of(run.out).values())
     some = run.fold.train[::7]
     images = dataset.load(some, run.labels, recipe.features, run.seed, dataset.cache_folder()).images
     trained_on = [sample.clip for sample in run.fold.train]
     for stage, variant in kept_stages(recipe).items():
-        origin = origin_of(material, recipe, run.fold, run.seed, f"{stage}-{material.name}", variant, seconds)
+        name = f"{stage}-{material.name}"
+        origin = origin_of(material, recipe, run.fold, run.seed, name, variant, seconds, accelerator)
         examples = images.astype(np.float32)
         export(networks[stage], run.labels, recipe.features, origin, trained_on, examples, run.out / stage)
 
@@ -190,38 +189,19 @@ def judge_fold(
 
 def judged(artifact: Artifact, material: Material, fold: Fold, folds: int, seed: int, model: str) -> FoldResult:
     """What an artefact says about the test part of one of a protocol's folds."""
-    predictions = predict(artifact, material, fold, seed, model)
-    return FoldResult.of(artifact, predictions, leakage(artifact, fold), folds, material.audio)
-
-
-def predict(artifact: Artifact, material: Material, fold: Fold, seed: int, model: str) -> Predictions:
-    """Probabilities of an artefact for the test part of a fold, through the path that a user's recognition takes."""
-    recognize = Recognizer(artifact)
-    data = dataset.load(fold.test, artifact.labels, artifact.features, seed, dataset.cache_folder())
-    rows = range(0, len(data.images), PREDICT_BATCH)
-    parts = [recognize.images(data.images[i : i + PREDICT_BATCH].astype(np.float32)).probabilities for i in rows]
-    return Predictions(
-        fold=fold.index,
-        protocol=fold.protocol,
-        seed=seed,
-        model=model,
-        corpus=material.name,
-        labels=artifact.labels,
-        keys=tuple(map(key_of, fold.test)),
-        truth=data.targets,
-        probabilities=np.concatenate(parts),
-        speakers=tuple(sample.clip.speaker for sample in fold.test),
-    )
-
-
-def leakage(artifact: Artifact, fold: Fold) -> Leakage:
-    """Audit of a test part against the ledger of what the artefact has really seen."""
-    seen = tuple(protocols.Sample(clip) for clip in ledger.read(artifact.folder))
-    return protocols.audit(replace(fold, train=seen))
+    about = judging.Exam(fold, seed, model, material.name)
+    return FoldResult.of(artifact, about.by_artifact(artifact), judging.leakage(artifact, fold), folds, material.audio)
 
 
 def origin_of(
-    material: Material, recipe: Recipe, fold: Fold, seed: int, name: str, variant: str, seconds: float
+    material: Material,
+    recipe: Recipe,
+    fold: Fold,
+    seed: int,
+    name: str,
+    variant: str,
+    seconds: float,
+    accelerator: str = "cpu",
 ) -> Origin:
     """Where a network comes from, for its artefact."""
     return Origin(
@@ -235,7 +215,7 @@ def origin_of(
         seed=seed,
         train_seconds=round(seconds, 1),
         source=material.source,
-        device=provenance.device(),
+        device=provenance.device(accelerator),
         versions=provenance.versions(),
         commit=provenance.commit(),
         command=provenance.command(),

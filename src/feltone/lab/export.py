@@ -24,7 +24,7 @@ from feltone.features import FeatureConfig
 from feltone.files import write_atomically, write_text
 from feltone.lab import card, ledger
 from feltone.lab.corpora.clip import Clip, manifest_digest
-from feltone.lab.models import PatchViT
+from feltone.lab.models import Network
 from feltone.lab.models.cost import multiply_adds, parameters
 from feltone.lab.training.run import save_weights
 from feltone.labels import LabelSet
@@ -32,6 +32,7 @@ from feltone.recognizer import Recognizer, softmax
 
 OPSET = 20
 PARITY_IMAGES = 64
+PARITY_BATCH = 8  # of them at once; a SepTr holds half a gigabyte per image
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Origin:
 
 
 def export(
-    network: PatchViT,
+    network: Network,
     labels: LabelSet,
     features: FeatureConfig,
     origin: Origin,
@@ -85,7 +86,7 @@ def export(
         "labels": list(labels),
         "outputs": len(labels),
         "features": features.to_dict(),
-        "model": {"variant": origin.variant, **network.config.to_dict()},
+        "model": {"variant": origin.variant, **network.config.to_dict(), "patches": list(network.config.patches)},
         "macs": multiply_adds(network, network.config.image),
         "parameters": parameters(network),
         "manifest_sha256": manifest_digest(trained_on),
@@ -97,10 +98,10 @@ def export(
     return artifact.seal(folder, description)
 
 
-def write_graph(network: PatchViT, features: FeatureConfig, file: Path) -> None:
+def write_graph(network: Network, features: FeatureConfig, file: Path) -> None:
     """The network as an ONNX graph with a free batch size.
 
-    Where equal patches may be merged (`ModelConfig.merges_padding`) the number of columns is free too, and there is a
+    Where equal patches may be merged (`NetworkConfig.merges_padding`) the number of columns is free too, and there is a
     second input, `copies`: how many columns the last one stands for. It may be left out; then it is 1.
     """
     merges = network.config.merges_padding
@@ -147,11 +148,13 @@ def quantize(graph: Path, file: Path) -> None:
         )
 
 
-def parity(network: PatchViT, sealed: Artifact, precision: str, images: NDArray[np.float32]) -> dict[str, float]:
+def parity(network: Network, sealed: Artifact, precision: str, images: NDArray[np.float32]) -> dict[str, float]:
     """Largest difference of probability and share of equal labels between the network and its graph."""
+    recognize, chunks = Recognizer(sealed, precision=precision), range(0, len(images), PARITY_BATCH)
+    batches = [images[start : start + PARITY_BATCH] for start in chunks]
     with torch.inference_mode():
-        expected = softmax(network(torch.from_numpy(images)).logits.numpy())
-    found = Recognizer(sealed, precision=precision).images(images).probabilities
+        expected = softmax(np.concatenate([network(torch.from_numpy(batch)).logits.numpy() for batch in batches]))
+    found = np.concatenate([recognize.images(batch).probabilities for batch in batches])
     return {
         "images": len(images),
         "max_probability_difference": float(np.abs(expected - found).max()),

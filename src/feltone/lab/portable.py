@@ -23,7 +23,7 @@ from feltone.artifact import Artifact
 from feltone.errors import ArtifactError, ConfigError
 from feltone.lab import exported, waveform_graph
 from feltone.lab.exported import EXACT, IMAGE, ROUNDED, WAVEFORM, Input, Limits, Parity, verify
-from feltone.lab.models import ModelConfig, PatchViT, build
+from feltone.lab.models import Network, NetworkConfig, config_from, empty
 
 __all__ = [
     "KINDS",
@@ -85,7 +85,7 @@ def from_image(precision: str) -> Callable[[Artifact], onnx.ModelProto]:
 def from_waveform(sealed: Artifact) -> onnx.ModelProto:
     """The artefact's graph behind a front end of its own."""
     network = waveform_graph.tidied(onnx.load(sealed.graph()))
-    return waveform_graph.from_waveform(network, sealed.features, len(sealed.labels), sizes(sealed).patches)
+    return waveform_graph.from_waveform(network, sealed.features, len(sealed.labels), sealed.patches)
 
 
 KINDS: Mapping[str, Kind] = {
@@ -195,17 +195,16 @@ def fault_of(measured: Parity, limits: Limits) -> str:
     )
 
 
-def sizes(sealed: Artifact) -> ModelConfig:
+def sizes(sealed: Artifact) -> NetworkConfig:
     """Sizes of an artefact's network."""
-    told: dict[str, Any] = {**sealed.description["model"]}
-    told.pop("variant", None)
-    for name in ("patch", "image"):  # pairs, which JSON gives back as lists
-        told[name] = tuple(told[name])
-    return ModelConfig(**told)
+    told = dict(sealed.description["model"])
+    for name in ("variant", "patches"):  # said for those who read only, and no sizes of their own
+        told.pop(name, None)
+    return config_from(told)
 
 
-def network_of(sealed: Artifact) -> PatchViT:
+def network_of(sealed: Artifact) -> Network:
     """The PyTorch network of an artefact, with its weights, ready to be asked."""
-    network = build(sizes(sealed), len(sealed.labels), seed=0)
+    network = empty(sizes(sealed), len(sealed.labels))
     network.load_state_dict(safetensors.torch.load_file(sealed.folder / "model.safetensors"))
     return network.eval()

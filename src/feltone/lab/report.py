@@ -217,7 +217,7 @@ def _provenance(row: Row) -> Html:
     versions = ", ".join(f"{name} {version}" for name, version in row["versions"].items())
     rows = [
         ["parameters", f"{row['parameters']:,}"],
-        ["multiply-adds per clip", f"{row['macs'] / 1e9:.3f} G"],
+        ["multiply-adds per clip", "not countable" if row["macs"] is None else f"{row['macs'] / 1e9:.3f} G"],
         ["training, all runs", f"{row['train_seconds'] / 60:.1f} minutes"],
         ["machine", row["device"]],
         ["versions", versions],

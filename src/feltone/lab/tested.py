@@ -17,6 +17,7 @@ from feltone.artifact import Artifact
 from feltone.errors import ConfigError, FeltoneError
 from feltone.files import write_text
 from feltone.lab.evaluate import RunFacts, pool, row, row_file
+from feltone.lab.models import RANDOM
 from feltone.lab.predictions import Predictions
 from feltone.lab.protocols import Leakage
 
@@ -26,7 +27,7 @@ FOLDER = "folds"  # of the copies, among the rows
 
 @dataclass(frozen=True)
 class FoldResult:
-    """A network's predictions of one fold with their audit and origin."""
+    """A network's (or a baseline's) predictions of one fold with their audit and origin."""
 
     predictions: Predictions
     leakage: Leakage
@@ -41,14 +42,19 @@ class FoldResult:
         told = artifact.description
         origin = told["origin"]
         kept = ("train_seconds", "device", "versions", "commit", "command", "date")
-        facts = RunFacts(told["macs"], told["parameters"], **{key: origin[key] for key in kept})
+        facts = RunFacts(
+            told["macs"],
+            told["parameters"],
+            **{key: origin[key] for key in kept},
+            weights=told["model"].get("weights", RANDOM),
+        )
         return cls(predictions, leakage, folds, origin["recipe"], audio, facts)
 
     @property
     def row_name(self) -> str:
-        """File of the row that the fold belongs to; recipe `paper` goes without saying."""
+        """File of the row that the fold belongs to; recipe `paper` goes without saying, and one named as its model."""
         of, recipe = self.predictions, self.recipe["name"]
-        return row_file(of.corpus, of.protocol, of.model, None if recipe == "paper" else recipe)
+        return row_file(of.corpus, of.protocol, of.model, None if recipe in ("paper", of.model) else recipe)
 
     def to_json(self) -> str:
         """A JSON document with one line per sample."""

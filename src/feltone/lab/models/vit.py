@@ -13,24 +13,17 @@ equal patches of silence after a short recording one stands for all (`copies`).
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from feltone.errors import ConfigError
+from feltone.lab.models.network import RANDOM, Network, Output
 from feltone.lab.models.stem import ConvolutionalStem, CoordinateChannels, sinusoidal_positions
 
 Position = Literal["none", "coordinates", "sinusoidal"]
-
-
-class Output(NamedTuple):
-    """What a network says about a batch of images."""
-
-    logits: Tensor  # (B, classes)
-    embedding: Tensor  # (B, D): the normalised class token, the feature that is matched
-    attention: Tensor  # (B, depth, heads, T): the class token's attention to every patch
 
 
 @dataclass(frozen=True)
@@ -61,9 +54,34 @@ class ModelConfig:
         """Patches along mel and time."""
         return self.image[0] // self.patch[0], self.image[1] // self.patch[1]
 
+    @property
+    def weights(self) -> str:
+        """What training begins from."""
+        return RANDOM
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return asdict(self)
+
+
+class BlockSizes(Protocol):
+    """What a block needs to know of a network."""
+
+    @property
+    def heads(self) -> int:
+        """Of the attention."""
+
+    @property
+    def head_width(self) -> int:
+        """Of each of them."""
+
+    @property
+    def token_width(self) -> int:
+        """What comes in and goes out."""
+
+    @property
+    def mlp_width(self) -> int:
+        """Of the perceptron's hidden layer."""
 
 
 class Attention(nn.Module):
@@ -73,7 +91,7 @@ class Attention(nn.Module):
     and the weights are wanted anyway.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: BlockSizes) -> None:
         super().__init__()
         inner = config.heads * config.head_width
         self.heads = config.heads
@@ -101,7 +119,7 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Attention, then a two-layer perceptron, each behind a normalisation."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: BlockSizes) -> None:
         super().__init__()
         self.attention = Attention(config)
         self.mlp = nn.Sequential(
@@ -117,12 +135,12 @@ class Block(nn.Module):
         return tokens + self.mlp(tokens), attention
 
 
-class PatchViT(nn.Module):
+class PatchViT(Network):
     """Log-Mel image -> logits, feature, attention."""
 
     def __init__(self, config: ModelConfig, classes: int) -> None:
         super().__init__()
-        self.config = config
+        self.config: ModelConfig = config
         rows, columns = config.patches
         self.stem = ConvolutionalStem() if config.stem else nn.Identity()
         self.coordinates = CoordinateChannels(config.image) if config.position == "coordinates" else nn.Identity()

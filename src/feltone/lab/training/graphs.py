@@ -22,11 +22,12 @@ def can_capture(fabric: Fabric) -> bool:
 
 
 class Captured:
-    """A step that is replayed from its fourth full batch on.
+    """A step that is replayed from its fourth full batch on, on a stream of its own.
 
     The warm-ups are steps of the training like any other, and a short batch (the last of an epoch) runs as it is. All
-    of these, and the capture, have a stream of their own, since what autograd keeps between steps belongs to the
-    stream it was made on. A step that cannot be captured goes on uncaptured, with a warning.
+    of these, and the capture, are on that stream, since what autograd keeps between steps belongs to the stream it was
+    made on. Replays of several steps, each on its own stream, run side by side; `join` lets the current stream wait
+    for them. A step that cannot be captured goes on uncaptured, with a warning.
     """
 
     def __init__(self, batch: int) -> None:
@@ -42,18 +43,17 @@ class Captured:
         full = rows.shape[-1] == self.batch
         if full and not self.graph and not self.warm_ups and self.possible:
             self._capture(step, rows)
-        if full and self.graph:
-            self.rows.copy_(rows)
-            self.graph.replay()
-        else:
-            self._aside(step, rows)
-            self.warm_ups = max(0, self.warm_ups - full)
-
-    def _aside(self, step: Callable[[Tensor], None], rows: Tensor) -> None:
-        """The step as it is, on our stream."""
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
-            step(rows)
+            if full and self.graph:
+                self.rows.copy_(rows)
+                self.graph.replay()
+            else:
+                step(rows)
+                self.warm_ups = max(0, self.warm_ups - full)
+
+    def join(self) -> None:
+        """Let what follows on the current stream see what the steps have done."""
         torch.cuda.current_stream().wait_stream(self.stream)
 
     def _capture(self, step: Callable[[Tensor], None], rows: Tensor) -> None:

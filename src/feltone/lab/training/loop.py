@@ -7,8 +7,10 @@ same weights, bit for bit on a CPU, as one that was not. `fit_many` does the sam
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,13 +21,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from feltone.files import write_atomically
-from feltone.lab.models import PatchViT
-from feltone.lab.training.ensemble import make_ensemble
+from feltone.lab.models import Network
+from feltone.lab.training.ensemble import REST, make_ensemble, stacks_well
 from feltone.lab.training.stages import Stage
 from feltone.lab.training.step import Step, Totals, TrainingData, make_step
 
-CHECKPOINT_SECONDS = 60.0  # between checkpoints within an epoch; each epoch ends with one
-TICK_STEPS = 20  # between two reports of progress
+CHECKPOINT_SECONDS = 60.0  # between checkpoints: a stage of many short epochs would spend its time writing them
+TICK_SECONDS = 0.5  # between reports of progress, each of which waits for the device; each epoch ends with one
+
+END = object()  # what `next` says of a course that has run
 
 Rows = TypeVar("Rows", Tensor, NDArray[np.int64])
 
@@ -46,7 +50,7 @@ class Tick(NamedTuple):
 class Learner:
     """A network on its way through a stage."""
 
-    network: PatchViT  # with its initial weights; trained in place
+    network: Network  # with its initial weights; trained in place
     data: TrainingData
     seed: int  # of the order of the samples
     checkpoint: Path  # file of the position reached; continued when it exists
@@ -55,7 +59,7 @@ class Learner:
 
 def fit(
     stage: Stage,
-    network: PatchViT,
+    network: Network,
     data: TrainingData,
     *,
     fabric: Fabric,
@@ -84,19 +88,35 @@ def fit(
 def fit_many(stage: Stage, learners: Sequence[Learner], *, fabric: Fabric, compiled: bool) -> list[float]:
     """`fit` for every learner, all at once: the same weights but for rounding, in far less time on a GPU.
 
-    The learners are trained on equally many samples of equally many classes. A checkpoint does not tell whether its
-    learner was alone; learners that stopped at different positions are not trained together. Returns the seconds that
-    each took over all sittings: its share of the time.
+    Networks that stack well make their steps in one (`ensemble.py`), others take turns, which a CUDA device works on
+    side by side. Those in one step know equally many classes, and their samples are equally many or come in full
+    batches (members with fewer rest at the end of an epoch). A checkpoint does not tell whether its learner was alone;
+    learners that stopped at different positions are not stacked. Returns the seconds that each took over all sittings:
+    its share of the time.
     """
-    seconds = [0.0] * len(learners)
     places = [position_of(learner.checkpoint) for learner in learners]
-    for place in dict.fromkeys(places):
-        group = [number for number, other in enumerate(places) if other == place]
-        course = _Course.begin(stage, [learners[number] for number in group], fabric, compiled)
-        course.run()
-        for number, spent in zip(group, course.seconds, strict=True):
-            seconds[number] = spent
-    return seconds
+    if all(stacks_well(learner.network) for learner in learners):
+        groups = [[number for number, at in enumerate(places) if at == place] for place in dict.fromkeys(places)]
+    else:
+        groups = [[number] for number in range(len(learners))]
+    seconds = dict[int, float]()
+    begin = partial(_Course.begin, stage, fabric=fabric, compiled=compiled)
+    waiting, running = deque(groups), list[tuple[_Course, Iterator[None], list[int]]]()
+    while waiting or running:
+        while waiting and len(running) < side_by_side(fabric):
+            course = begin([learners[number] for number in waiting[0]])
+            running.append((course, course.run(), waiting.popleft()))
+        for course, steps, group in list(running):
+            course.company = len(running)
+            if next(steps, END) is END:
+                running.remove((course, steps, group))
+                seconds |= zip(group, course.seconds, strict=True)
+    return [seconds[number] for number in range(len(learners))]
+
+
+def side_by_side(fabric: Fabric) -> int:
+    """How many networks that do not stack are worked on at once: on a CUDA device each has a stream of its own."""
+    return 8 if fabric.device.type == "cuda" else 1
 
 
 def epoch_order(samples: int, seed: int, stage: str, epoch: int) -> NDArray[np.int64]:
@@ -105,7 +125,7 @@ def epoch_order(samples: int, seed: int, stage: str, epoch: int) -> NDArray[np.i
     return np.random.default_rng([seed, entropy, epoch]).permutation(samples)
 
 
-def features_of(network: PatchViT, images: NDArray[np.float16], fabric: Fabric, batch: int = 32) -> Tensor:
+def features_of(network: Network, images: NDArray[np.float16], fabric: Fabric, batch: int = 32) -> Tensor:
     """Feature of every image by a frozen network, in the precision it trains in: float32, (samples, D), on the CPU."""
     network.to(fabric.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     features = torch.empty(len(images), network.config.token_width)
@@ -147,13 +167,16 @@ class _Course:
     advance: Step
     fabric: Fabric
     epoch: int = 0
-    step: int = 0
-    seen: int = 0  # samples of this epoch
-    seconds: list[float] = field(default_factory=list)  # per learner, of training up to `saved_at`
+    step: int = 0  # done in this epoch
+    seen: int = 0  # samples of this epoch that this process has had, of the learner that has most
+    seconds: list[float] = field(default_factory=list)  # per learner, of training up to `counted_at`
+    counted_at: float = field(default_factory=time.monotonic)
     saved_at: float = field(default_factory=time.monotonic)
+    told_at: float = field(default_factory=time.monotonic)
+    company: int = 1  # courses that share the machine, this one included
 
     @classmethod
-    def begin(cls, stage: Stage, learners: Sequence[Learner], fabric: Fabric, compiled: bool) -> "_Course":
+    def begin(cls, stage: Stage, learners: Sequence[Learner], *, fabric: Fabric, compiled: bool) -> "_Course":
         """At the beginning, or where the checkpoints (all at one position) say."""
         networks, data = [one.network for one in learners], [one.data for one in learners]
         if len(learners) == 1:
@@ -172,45 +195,65 @@ class _Course:
         self.epoch, self.step, self.seen = (positions[0][name] for name in ("epoch", "step", "seen"))
         self.seconds = [position["seconds"] for position in positions]
 
-    def run(self) -> None:
-        """Train to the end of the stage."""
-        steps = -(-len(self.learners[0].data.targets) // self.stage.batch)
+    def run(self) -> Iterator[None]:
+        """Train to the end of the stage, a step at a time."""
+        steps = max(map(self.steps_of, self.learners))
         while self.epoch < self.stage.epochs:
             self.advance.learn_at(self.stage.learning_rate_at(self.epoch))
             order = self.order()
             while self.step < steps:
                 batch = order[..., self.step * self.stage.batch : (self.step + 1) * self.stage.batch]
                 self.learn(_share(batch, self.fabric))
-                if self.step % TICK_STEPS == 0 or self.step == steps:
-                    self.report(steps)
-                if time.monotonic() - self.saved_at > CHECKPOINT_SECONDS and self.step < steps:
+                yield
+                if self.step == steps or time.monotonic() - self.told_at > TICK_SECONDS:
+                    self.report()
+                if self.is_due() and self.step < steps:
                     self.save()
             self.epoch, self.step, self.seen = self.epoch + 1, 0, 0
             self.advance.totals = [Totals(0.0, 0)] * len(self.learners)
-            self.save()
+            self.count()
+            if self.is_due() or self.epoch == self.stage.epochs:
+                self.save()
         self.advance.finish()
 
+    def steps_of(self, learner: Learner) -> int:
+        """Steps of an epoch."""
+        return -(-len(learner.data.targets) // self.stage.batch)
+
     def order(self) -> Tensor:
-        """Numbers of the samples in the order of this epoch, on the device: (samples,), or (learners, samples)."""
+        """Numbers of the samples in the order of this epoch, on the device: (samples,), or (learners, most samples)."""
         orders = [epoch_order(len(it.data.targets), it.seed, self.stage.name, self.epoch) for it in self.learners]
-        return torch.from_numpy(np.stack(orders)).to(self.fabric.device).squeeze(0)
+        most = max(map(len, orders))
+        padded = [np.pad(own, (0, most - len(own)), constant_values=REST) for own in orders]
+        return torch.from_numpy(np.stack(padded)).to(self.fabric.device).squeeze(0)
 
     def learn(self, rows: Tensor) -> None:
         self.advance(rows)
         self.step += 1
         self.seen += rows.shape[-1]
 
-    def report(self, steps: int) -> None:
-        stage = self.stage
+    def report(self) -> None:
+        stage, self.told_at = self.stage, time.monotonic()
         for learner, (loss, correct) in zip(self.learners, self.advance.totals, strict=True):
-            mean, accuracy = loss / self.step, correct / self.seen
-            learner.on_tick(Tick(stage.name, self.epoch + 1, stage.epochs, self.step, steps, mean, accuracy))
+            steps = self.steps_of(learner)
+            done, seen = min(self.step, steps), min(self.seen, len(learner.data.targets))
+            learner.on_tick(Tick(stage.name, self.epoch + 1, stage.epochs, done, steps, loss / done, correct / seen))
+
+    def is_due(self) -> bool:
+        """Whether it is time for a checkpoint."""
+        return time.monotonic() - self.saved_at > CHECKPOINT_SECONDS
+
+    def count(self) -> None:
+        """Bring the seconds up to date: a learner's share of the time that has passed."""
+        now = time.monotonic()
+        share = (now - self.counted_at) / len(self.learners) / self.company
+        self.seconds, self.counted_at = [before + share for before in self.seconds], now
 
     def save(self) -> None:
         """Write a checkpoint per learner."""
-        totals, now = self.advance.totals, time.monotonic()  # the totals first: they wait for the device
-        share = (now - self.saved_at) / len(self.learners)
-        self.seconds, self.saved_at = [before + share for before in self.seconds], now
+        totals = self.advance.totals  # first, since they wait for the device
+        self.count()
+        self.saved_at = time.monotonic()
         if self.fabric.global_rank:
             return
         reached = {"epoch": self.epoch, "step": self.step, "seen": self.seen}

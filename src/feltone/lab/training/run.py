@@ -7,6 +7,7 @@ RUN/history.jsonl          loss and accuracy per epoch
 """
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -23,7 +24,7 @@ from feltone.errors import ConfigError
 from feltone.files import write_atomically, write_json
 from feltone.lab import dataset
 from feltone.lab.corpora.clip import manifest_digest
-from feltone.lab.models import PatchViT, build, variant
+from feltone.lab.models import Network, build, variant
 from feltone.lab.protocols import Fold
 from feltone.lab.recipes import Recipe
 from feltone.lab.training.loop import Learner, Tick, features_of, fit_many
@@ -84,6 +85,11 @@ class Machine:
         """Lightning Fabric for this machine."""
         if self.threads:
             torch.set_num_threads(self.threads)
+        if self.accelerator == "cuda":
+            # Shapes never change, so the search for the fastest convolution is paid for once.
+            torch.backends.cudnn.benchmark = True
+            # Streams that share a queue of the device wait for each other; its own default is 8. Read at the first use.
+            os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "32")
         # A stage that only matches features gives the classifier no gradient, which DDP must be told to expect.
         strategy = DDPStrategy(find_unused_parameters=True) if self.devices > 1 else "auto"
         return Fabric(accelerator=self.accelerator, devices=self.devices, precision=self.precision, strategy=strategy)
@@ -127,7 +133,7 @@ def train(
     machine: Machine,
     cache: Path,
     on_tick: Callable[[Tick], None] = lambda tick: None,
-) -> dict[str, PatchViT]:
+) -> dict[str, Network]:
     """Run every stage of a recipe that is not done yet; the network of every stage, by the stage's name.
 
     Raises:
@@ -136,7 +142,7 @@ def train(
     return train_many(recipe, [Run(fold, labels, seed, out, on_tick)], machine=machine, cache=cache)[0]
 
 
-def train_many(recipe: Recipe, runs: Sequence[Run], *, machine: Machine, cache: Path) -> list[dict[str, PatchViT]]:
+def train_many(recipe: Recipe, runs: Sequence[Run], *, machine: Machine, cache: Path) -> list[dict[str, Network]]:
     """`train` for several runs of one size, every stage of all of them at once; alike up to rounding."""
     for run in runs:
         claim(run.out, settings(recipe, run.fold, run.labels, run.seed, machine))
@@ -156,7 +162,7 @@ class _Sitting:
     """A run under way: its samples, and the networks that it has so far."""
 
     def __init__(self, recipe: Recipe, run: Run, fabric: Fabric, cache: Path) -> None:
-        self.run, self.fabric, self.done = run, fabric, dict[str, PatchViT]()
+        self.run, self.fabric, self.done = run, fabric, dict[str, Network]()
         self.features = dict[str, Tensor]()  # of frozen teachers
         self.samples = dataset.load(run.fold.train, run.labels, recipe.features, run.seed, cache)
         history = _History(run.out / "history.jsonl", run.on_tick) if fabric.is_global_zero else None
@@ -174,7 +180,7 @@ class _Sitting:
         data = TrainingData(self.samples.images, self.samples.targets, feature)
         return Learner(network, data, self.run.seed, self._file(stage, "checkpoint"), self.on_tick)
 
-    def end(self, stage: Stage, network: PatchViT, seconds: float) -> None:
+    def end(self, stage: Stage, network: Network, seconds: float) -> None:
         """Keep what was learnt."""
         self.done[stage.name] = network.cpu().eval()
         if self.fabric.is_global_zero:
@@ -189,7 +195,7 @@ class _Sitting:
             self.features[teacher] = features_of(self.done[teacher], self.samples.images, self.fabric)
         return self.features[teacher]
 
-    def _initial(self, stage: Stage) -> PatchViT:
+    def _initial(self, stage: Stage) -> Network:
         network = build(variant(stage.learner), len(self.run.labels), self.run.seed)
         if stage.start:
             network.load_state_dict(self.done[stage.start].state_dict())
@@ -235,7 +241,7 @@ def claim(out: Path, wanted: dict[str, Any]) -> None:
         )
 
 
-def save_weights(network: PatchViT, file: Path) -> None:
+def save_weights(network: Network, file: Path) -> None:
     """Weights as safetensors, atomically."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     write_atomically(file, lambda handle: handle.write(safetensors.torch.save(state)))

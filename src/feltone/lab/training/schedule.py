@@ -1,4 +1,4 @@
-"""Which runs of a command are trained together: those of equal size, up to a number."""
+"""Which runs of a command are trained together: those of alike size, up to a number."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,10 +21,18 @@ class Job:
         return LabelSet.of(sample.clip.label for sample in self.fold.train)
 
 
-def groups(jobs: Sequence[Job], at_most: int) -> list[list[Job]]:
-    """Jobs that can be trained at once, in order: equally many samples of equally many labels."""
+def groups(jobs: Sequence[Job], at_most: int, batch: int) -> list[list[Job]]:
+    """Jobs that can be trained at once, in order.
+
+    They tell equally many labels apart, and their samples are equally many or all come in full batches; of the
+    latter those of about one size go together, since the smaller ones wait for the larger.
+    """
     alike: dict[tuple[int, int], list[int]] = {}
     for number, job in enumerate(jobs):
-        alike.setdefault((len(job.fold.train), len(job.labels)), []).append(number)
-    chosen = [same[start : start + at_most] for same in alike.values() for start in range(0, len(same), at_most)]
+        size = len(job.fold.train)
+        alike.setdefault((size if size % batch else 0, len(job.labels)), []).append(number)
+    chosen = []
+    for same in alike.values():
+        by_size = sorted(same, key=lambda number: len(jobs[number].fold.train)) if at_most > 1 else same
+        chosen += [sorted(by_size[start : start + at_most]) for start in range(0, len(same), at_most)]
     return [[jobs[number] for number in numbers] for numbers in sorted(chosen)]

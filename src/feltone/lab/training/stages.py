@@ -50,3 +50,8 @@ def three_stages(
     matching = replace(first, name="matching", learner=student, losses={"feature_l1": 1.0}, teacher="teacher")
     last = replace(matching, name="student", losses={"cross_entropy": 1.0, "feature_l1": alpha}, start="matching")
     return first, matching, last
+
+
+def alone(learner: str) -> Stage:
+    """A network that nobody teaches, by cross-entropy, on the schedule of the paper's teacher; it names the stage."""
+    return Stage(learner, learner, {"cross_entropy": 1.0})

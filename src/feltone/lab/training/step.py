@@ -6,7 +6,7 @@ features lie on the device, and so do the totals: nothing is fetched from there 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
-from feltone.lab.models import Output, PatchViT
+from feltone.lab.models import Network, Output
 from feltone.lab.training.graphs import Captured, can_capture
 from feltone.lab.training.losses import LOSSES, Expected
 from feltone.lab.training.stages import Stage
@@ -58,19 +58,8 @@ class Step(ABC):
     A `capturable` one is captured as a CUDA graph and replayed.
     """
 
-    def __init__(
-        self,
-        stage: Stage,
-        parameters: Iterable[Tensor],
-        fabric: Fabric,
-        members: tuple[int, ...],
-        capturable: bool,
-    ) -> None:
+    def __init__(self, stage: Stage, fabric: Fabric, members: tuple[int, ...], capturable: bool) -> None:
         self.stage, self.fabric, self.device = stage, fabric, fabric.device
-        # A graph reads the learning rate from the device.
-        rate = torch.tensor(stage.learning_rate, device=self.device) if capturable else stage.learning_rate
-        self.adam = torch.optim.Adam(parameters, lr=rate, fused=True, capturable=capturable)
-        self.optimizer: Any = self.adam  # as Fabric wraps it
         self.captured = Captured(stage.batch) if capturable else None
         # Sums in float64 are those that Python would make of the same numbers; Apple's devices have none.
         exact = torch.float32 if self.device.type == "mps" else torch.float64
@@ -80,7 +69,7 @@ class Step(ABC):
     def __call__(self, rows: Tensor | NDArray[np.int64]) -> None:
         """Learn from these samples: numbers, (B,) for one network, (members, B) for several.
 
-        Nothing is waited for; rows that are on the device already are not moved.
+        Nothing is waited for (`join` does); rows that are on the device already are not moved.
         """
         rows = torch.as_tensor(rows).to(self.device, non_blocking=True)
         if self.captured:
@@ -88,18 +77,35 @@ class Step(ABC):
         else:
             self.plainly(rows)
 
+    def join(self) -> None:
+        """Let what is asked of the device from here on see what the steps have done."""
+        if self.captured:
+            self.captured.join()
+
     def plainly(self, rows: Tensor) -> None:
         """The step itself."""
         loss, correct = self.judge(rows)
-        self.optimizer.zero_grad()
+        self.forget()
         self.fabric.backward(loss.sum())
-        self.optimizer.step()
+        self.learn(rows)
         self.loss += loss.detach()
         self.correct += correct
 
     @abstractmethod
     def judge(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Loss and number of samples recognised, of every network: () or (members,)."""
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Drop the last gradient."""
+
+    @abstractmethod
+    def learn(self, rows: Tensor) -> None:
+        """Move the weights by the gradient of these samples."""
+
+    @abstractmethod
+    def learn_at(self, rate: float) -> None:
+        """Set the learning rate."""
 
     @abstractmethod
     def states(self) -> list[dict[str, Any]]:
@@ -112,21 +118,15 @@ class Step(ABC):
     def finish(self) -> None:  # noqa: B027 - most steps have nothing to do
         """Leave what was learnt in the networks."""
 
-    def learn_at(self, rate: float) -> None:
-        """Set the learning rate."""
-        for group in self.adam.param_groups:
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)  # where it lies: a captured step reads it there
-            else:
-                group["lr"] = rate
-
     @property
     def totals(self) -> list[Totals]:
         """Sums of every network since they were set; waits for the device."""
+        self.join()
         return list(map(Totals, self.loss.view(-1).tolist(), self.correct.view(-1).tolist()))
 
     @totals.setter
     def totals(self, totals: Sequence[Totals]) -> None:
+        self.join()
         loss, correct = zip(*totals, strict=True)
         self.loss.copy_(torch.tensor(loss, dtype=self.loss.dtype).view_as(self.loss))
         self.correct.copy_(torch.tensor(correct).view_as(self.correct))
@@ -138,7 +138,7 @@ class Single(Step):
     def __init__(
         self,
         stage: Stage,
-        network: PatchViT,
+        network: Network,
         data: TrainingData,
         *,
         fabric: Fabric,
@@ -147,8 +147,11 @@ class Single(Step):
     ) -> None:
         network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         runnable = torch.compile(network, dynamic=False) if compiled else network
-        super().__init__(stage, network.parameters(), fabric, (), capturable)
+        super().__init__(stage, fabric, (), capturable)
         self.network, self.data = network, Resident(data, fabric.device)
+        # A graph reads the learning rate from the device.
+        rate = torch.tensor(stage.learning_rate, device=self.device) if capturable else stage.learning_rate
+        self.adam = torch.optim.Adam(network.parameters(), lr=rate, fused=True, capturable=capturable)
         self.model, self.optimizer = fabric.setup(runnable, self.adam)
         self.model.train()
 
@@ -157,18 +160,39 @@ class Single(Step):
         images, expected = self.data.batch(rows)
         return verdict(self.stage, self.model(images), expected)
 
+    def forget(self) -> None:
+        """As `Step.forget`."""
+        self.optimizer.zero_grad()
+
+    def learn(self, rows: Tensor) -> None:  # noqa: ARG002
+        """As `Step.learn`."""
+        self.optimizer.step()
+
+    def learn_at(self, rate: float) -> None:
+        """As `Step.learn_at`."""
+        self.join()
+        for group in self.adam.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)  # where it lies: a captured step reads it there
+            else:
+                group["lr"] = rate
+
     def states(self) -> list[dict[str, Any]]:
-        """As `Step.states`."""
-        return [{"network": self.network.state_dict(), "optimizer": plain_groups(self.optimizer.state_dict())}]
+        """As `Step.states`; the learning rate as a number, wherever it lies here."""
+        self.join()
+        optimizer = self.optimizer.state_dict()
+        groups = [group | {"lr": float(group["lr"]), "capturable": False} for group in optimizer["param_groups"]]
+        return [{"network": self.network.state_dict(), "optimizer": optimizer | {"param_groups": groups}}]
 
     def load(self, states: Sequence[dict[str, Any]]) -> None:
-        """As `Step.load`."""
+        """As `Step.load`: what Adam remembers of every parameter, with the settings it has here."""
         (state,) = states
         self.network.load_state_dict(state["network"])
-        load_moments(self.adam, state["optimizer"]["state"])
+        here = self.adam.state_dict()["param_groups"]
+        self.adam.load_state_dict({"state": state["optimizer"]["state"], "param_groups": here})
 
 
-def make_step(stage: Stage, network: PatchViT, data: TrainingData, *, fabric: Fabric, compiled: bool) -> Step:
+def make_step(stage: Stage, network: Network, data: TrainingData, *, fabric: Fabric, compiled: bool) -> Step:
     """The fastest step of one network on this machine; without `compiled`, the plain one.
 
     Args:
@@ -187,14 +211,3 @@ def verdict(stage: Stage, output: Output, expected: Expected) -> tuple[Tensor, T
     """The loss of a stage, and how many samples were recognised."""
     terms = (weight * LOSSES[name](output, expected) for name, weight in stage.losses.items())
     return sum(terms, torch.zeros(())), (output.logits.argmax(-1) == expected.targets).sum()
-
-
-def plain_groups(state: dict[str, Any]) -> dict[str, Any]:
-    """An optimiser's state with its learning rate as a number, as the plain step has it."""
-    groups = [group | {"lr": float(group["lr"]), "capturable": False} for group in state["param_groups"]]
-    return state | {"param_groups": groups}
-
-
-def load_moments(adam: torch.optim.Adam, moments: dict[int, dict[str, Tensor]]) -> None:
-    """Continue from what Adam remembers of every parameter, with the settings it has here."""
-    adam.load_state_dict({"state": moments, "param_groups": adam.state_dict()["param_groups"]})
