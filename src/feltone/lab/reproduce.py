@@ -5,13 +5,14 @@ among the results (`tested.py`). A job whose file is there, made by the same rec
 never done again, whichever machine did it; one that was interrupted goes on from its last checkpoint.
 """
 
+import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from feltone.errors import ConfigError, ProtocolError
+from feltone.errors import ConfigError, CorpusError, ProtocolError
 from feltone.files import write_json, write_text
 from feltone.lab import dataset, protocols, provenance, tested
 from feltone.lab.evaluate import RunFacts, row_file
@@ -56,6 +57,12 @@ class Task:
         """Name of its folder of runs."""
         return f"{self.corpus}-{self.protocol}-{self.recipe}"
 
+    @property
+    def command(self) -> str:
+        """The command that makes its row, and no other."""
+        what = f"--recipe {self.recipe} --corpus {self.corpus} --protocol {self.protocol} --seeds {self.seeds}"
+        return f"feltone reproduce all {what}"
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -80,13 +87,22 @@ def tasks(
     what: str,
     corpora: Sequence[str] = CORPORA,
     wanted: Sequence[str] = PROTOCOLS,
+    only: Sequence[str] = (),
     seeds: int | None = None,
     folds: Sequence[int] = (),
 ) -> list[Task]:
     """What a table asks for (or `all`), cheap and telling rows first.
 
+    Args:
+        what: a table, or `all`.
+        corpora: on which corpora.
+        wanted: under which protocols.
+        only: of which recipes; without one, of all that the table has.
+        seeds: of every row; None for what its protocol deserves.
+        folds: only these folds; without one, all.
+
     Raises:
-        ConfigError: an unknown table or protocol.
+        ConfigError: an unknown table, protocol or recipe.
     """
     if what != "all" and what not in TABLES:
         raise ConfigError(f"'{what}' is not known; known: {', '.join((*TABLES, 'all'))}")
@@ -94,9 +110,12 @@ def tasks(
     if unknown:
         raise ConfigError(f"protocol '{min(unknown)}' cannot be reproduced; known: {', '.join(PROTOCOLS)}")
     recipes = [name for name in ORDER if what == "all" or name in TABLES[what]]
+    if absent := set(only) - set(recipes):
+        raise ConfigError(f"recipe '{min(absent)}' is not part of {what}; its recipes: {', '.join(recipes)}")
     found = [
         Task(name, corpus, protocol, seeds or MOST_SEEDS.get(protocol, 1), tuple(folds))
         for name in recipes
+        if not only or name in only
         for protocol in wanted
         for corpus in corpora
     ]
@@ -109,10 +128,10 @@ def plan(wanted: Sequence[Task], data: Path, results: Path) -> tuple[list[Planne
     read = cache(lambda corpus: Material.read(corpus, data))
     planned, impossible = [], []
     for task in wanted:
-        material = read(task.corpus)
         try:
+            material = read(task.corpus)
             jobs = list(_jobs(task, material, data))
-        except ProtocolError as fault:
+        except (CorpusError, ProtocolError) as fault:
             impossible.append(f"{task.corpus} under {task.protocol}: {fault}")
             continue
         planned += [Planned(task, job, material, is_done(task, job, results)) for job in jobs]
@@ -166,26 +185,46 @@ def run(
 ) -> list[Path]:
     """Train, test and record a group of jobs; the rows that have grown."""
     made = recipe(group[0].task.recipe)
+    trained = train(group, out, machine, on_ticks)
+    for one, networks in zip(group, trained, strict=True):
+        record(one, {stage: networks[stage] for stage in kept_stages(made)}, out, results, machine)
+    folders = dict.fromkeys(file.parent for one in group for file in result_files(one.task, one.job, results).values())
+    return [write_row(folder, results) for folder in folders]
+
+
+def train(
+    group: Sequence[Planned],
+    out: Path,
+    machine: Machine,
+    on_ticks: Sequence[Callable[[Tick], None]],
+    until: str | None = None,
+) -> list[dict[str, Network]]:
+    """The networks of a group of jobs, by stage; up to a stage, or all."""
     runs = [
         Run(one.job.fold, one.job.labels, one.job.seed, _folder(one, out), on_tick)
         for one, on_tick in zip(group, on_ticks, strict=True)
     ]
-    trained = train_many(made, runs, machine=machine, cache=dataset.cache_folder())
-    grown = []
-    for one, networks in zip(group, trained, strict=True):
-        for stage in kept_stages(made):
-            found = judged(one, made, stage, networks[stage], _folder(one, out), machine)
-            write_text(_folder(one, out) / f"{stage}{tested.SUFFIX}", found.to_json())
-            row = tested.row_of(tested.collected([found], results))
-            write_json(results / found.row_name, row)
-            grown.append(results / found.row_name)
-    return list(dict.fromkeys(grown))
+    made = recipe(group[0].task.recipe)
+    return train_many(made, runs, machine=machine, cache=dataset.cache_folder(), until=until)
 
 
-def judged(one: Planned, made: Recipe, stage: str, network: Network, folder: Path, machine: Machine) -> FoldResult:
+def record(one: Planned, networks: Mapping[str, Network], out: Path, results: Path, machine: Machine) -> None:
+    """Keep what networks say about their test part among the results."""
+    files = result_files(one.task, one.job, results)
+    for stage, network in networks.items():
+        write_text(files[stage], judged(one, stage, network, _folder(one, out), machine).to_json())
+
+
+def write_row(folder: Path, results: Path) -> Path:
+    """The row of a folder of tested folds, written anew."""
+    found = [FoldResult.read(file) for file in sorted(folder.glob("*.json"))]
+    write_json(results / found[0].row_name, tested.row_of(found))
+    return results / found[0].row_name
+
+
+def judged(one: Planned, stage: str, network: Network, folder: Path, machine: Machine) -> FoldResult:
     """What a trained network says about its test part, with the audit of the split and where it comes from."""
-    job, device = one.job, machine.fabric().device
-    about = Exam(job.fold, job.seed, stage, one.material.name)
+    job, made = one.job, recipe(one.task.recipe)
     facts = RunFacts(
         macs=multiply_adds(network, network.config.image),
         parameters=parameters(network),
@@ -193,10 +232,11 @@ def judged(one: Planned, made: Recipe, stage: str, network: Network, folder: Pat
         device=provenance.device(machine.accelerator),
         versions=provenance.versions(),
         commit=provenance.commit(),
-        command=provenance.command(),
+        command=one.task.command,
         date=provenance.today(),
     )
-    answers = about.by_network(network, job.labels, made.features, device)
+    exam = Exam(job.fold, job.seed, stage, one.material.name)
+    answers = exam.by_network(network, job.labels, made.features, machine.fabric().device)
     return FoldResult(answers, protocols.audit(job.fold), job.folds, _plain(made), one.material.audio, facts)
 
 
@@ -206,7 +246,5 @@ def _folder(one: Planned, out: Path) -> Path:
 
 def _plain(made: Recipe) -> dict[str, object]:
     """A recipe as it comes back from JSON."""
-    import json
-
     plain: dict[str, object] = json.loads(json.dumps(made.to_dict()))
     return plain

@@ -116,7 +116,7 @@ def fit_many(stage: Stage, learners: Sequence[Learner], *, fabric: Fabric, compi
 
 def side_by_side(fabric: Fabric) -> int:
     """How many networks that do not stack are worked on at once: on a CUDA device each has a stream of its own."""
-    return 8 if fabric.device.type == "cuda" else 1
+    return 16 if fabric.device.type == "cuda" else 1
 
 
 def epoch_order(samples: int, seed: int, stage: str, epoch: int) -> NDArray[np.int64]:

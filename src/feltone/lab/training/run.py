@@ -32,7 +32,7 @@ from feltone.lab.training.stages import Stage
 from feltone.lab.training.step import TrainingData
 from feltone.labels import LabelSet
 
-MOST_TOGETHER = 8  # runs trained at once on a CUDA device unless told otherwise; each holds its images there
+MOST_TOGETHER = 16  # runs trained at once on a CUDA device unless told otherwise; each holds its images there
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,13 @@ def train(
     return train_many(recipe, [Run(fold, labels, seed, out, on_tick)], machine=machine, cache=cache)[0]
 
 
-def train_many(recipe: Recipe, runs: Sequence[Run], *, machine: Machine, cache: Path) -> list[dict[str, Network]]:
-    """`train` for several runs of one size, every stage of all of them at once; alike up to rounding."""
+def train_many(
+    recipe: Recipe, runs: Sequence[Run], *, machine: Machine, cache: Path, until: str | None = None
+) -> list[dict[str, Network]]:
+    """`train` for several runs, every stage of all of them at once; alike up to rounding.
+
+    With `until`, the stages up to that one alone; the rest is done when the same runs are given again.
+    """
     for run in runs:
         claim(run.out, settings(recipe, run.fold, run.labels, run.seed, machine))
     fabric = machine.fabric()
@@ -155,6 +160,8 @@ def train_many(recipe: Recipe, runs: Sequence[Run], *, machine: Machine, cache: 
         for (sitting, learner), spent in zip(begun, seconds, strict=True):
             sitting.end(stage, learner.network, spent)
         fabric.barrier()
+        if stage.name == until:
+            break
     return [sitting.done for sitting in sittings]
 
 

@@ -1,0 +1,54 @@
+"""The verb reproduce on the command line: the published tables, ours beside them."""
+
+from pathlib import Path
+
+import click
+
+from feltone.doors.options import PATH
+
+
+@click.command()
+@click.argument("what", metavar="WHAT")
+@click.option("--data", type=PATH, envvar="FELTONE_DATA", required=True, help="Folder of the corpora.")
+@click.option("--corpus", multiple=True, help="Only these corpora (repeatable).")
+@click.option("--protocol", multiple=True, help="Only these protocols (repeatable).")
+@click.option("--recipe", multiple=True, help="Only these recipes (repeatable).")
+@click.option("--fold", type=int, multiple=True, help="Only these folds (repeatable).")
+@click.option("--seeds", type=click.IntRange(1), help="Of every row; default: 3 where a protocol has one fold, else 1.")
+@click.option("--out", type=PATH, default="runs/reproduce", help="Folder of the runs; continued when it exists.")
+@click.option("--results", type=PATH, default="results/accuracy", help="Folder of the rows and of tested folds.")
+@click.option("--plan", "only_plan", is_flag=True, help="Say what would run and how long, and stop.")
+@click.option("--together", type=int, help="Runs trained at once, at most; by default 1, on a GPU 16.")
+@click.option("--precision", default="auto", help="bf16, 32, or auto: bf16 where the processor has it.")
+@click.option("--compile/--no-compile", default=True, help="Compile the networks (needs a C++ compiler).")
+@click.option("--accelerator", default="auto", help="auto, cpu, cuda, mps.")
+@click.option("--threads", type=int, help="Of the process.")
+def reproduce(
+    what: str,
+    data: Path,
+    corpus: tuple[str, ...],
+    protocol: tuple[str, ...],
+    recipe: tuple[str, ...],
+    fold: tuple[int, ...],
+    seeds: int | None,
+    out: Path,
+    results: Path,
+    only_plan: bool,
+    together: int | None,
+    precision: str,
+    compile: bool,
+    accelerator: str,
+    threads: int | None,
+) -> None:
+    """Train and score what the published tables are made of.
+
+    WHAT is table1, table2, table3 or all. Prints its plan first; what is there is not done again, and the same command
+    continues where it stopped.
+    """
+    from feltone.doors.reproduce import reproduce_rows
+    from feltone.lab import reproduce as evidence
+    from feltone.lab.training.run import Machine
+
+    machine = Machine.of(accelerator, 1, precision, compile, threads, together)
+    wanted = evidence.tasks(what, corpus or evidence.CORPORA, protocol or evidence.PROTOCOLS, recipe, seeds, fold)
+    reproduce_rows(wanted, data, out, results, machine, only_plan=only_plan)
