@@ -101,9 +101,9 @@ def test_anchors_show_what_emobox_published_and_ours_on_its_folds_alone() -> Non
     table = lines_of(emobox_anchors(rows))
     assert len(table) == 2 + len(EMOBOX) + 1
     assert table[2] == ["wav2vec 2.0 base", "95 M", "83.14 / 82.06", "55.40 / 54.33", "61.90 / 61.95", "49.83 / 44.89"]
-    assert table[-1][0] == "**ours:** student (paper)" and table[-1][3:5] == ["not run"] * 2
+    assert table[-1][0] == "**here:** student" and table[-1][3:5] == ["not run"] * 2
     assert table[-1][5] == "83.21 / 83.21 (2 of 4 folds)"
-    assert "40.0 % of 68,568 votes" in emobox_anchors([]) and "**ours**" in emobox_anchors([])
+    assert "40.0 % of 68,568 votes" in emobox_anchors([]) and "**here**" in emobox_anchors([])
 
 
 def comparison(**other) -> dict:

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from feltone.errors import ConfigError
+from feltone.lab.evaluate import name_of
+from feltone.lab.protocols import PROTOCOLS
 from feltone.lab.published import LISTENERS, PAPER_TABLES
-
-ORDER = ("paper", "clean", "emobox", "speaker", "sentence", "speaker-sentence", "own", "cross")
 
 
 def panels(rows: Iterable[Mapping[str, Any]], corpus: str) -> dict[str, list[dict[str, Any]]]:
-    """Points by protocol, in the order of a reader's trust: name, macs, wa, ci95, published.
+    """Points by protocol, in the order of `PROTOCOLS`: name, macs, wa, ci95, published.
 
     The paper's points stand under `paper` alone, where they were reached. A model whose multiply-adds cannot be
     counted is left out.
@@ -29,16 +29,7 @@ def panels(rows: Iterable[Mapping[str, Any]], corpus: str) -> dict[str, list[dic
             found.setdefault("paper", []).append(point | {"wa": line.wa[corpus] / 100, "ci95": None})
     if not found:
         raise ConfigError(f"corpus '{corpus}': nothing is known of its accuracy; make a row with feltone evaluate")
-    return {name: found[name] for name in ORDER if name in found}
-
-
-def name_of(model: str, recipe: str | None) -> str:
-    """Model and recipe, where the model's name does not tell both.
-
-    >>> name_of("student", "paper"), name_of("student", "paper-12"), name_of("septr", None)
-    ('student', 'student (paper-12)', 'septr')
-    """
-    return model if recipe in (None, "paper", model) else f"{model} ({recipe})"
+    return {name: found[name] for name in PROTOCOLS if name in found}
 
 
 def listeners(corpus: str) -> tuple[str, float] | None:

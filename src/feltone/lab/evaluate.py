@@ -175,6 +175,15 @@ def row(pooled: Row, *, recipe: str, audio: str, folds: int, facts: RunFacts) ->
     return rounded
 
 
+def name_of(model: str, recipe: str | None) -> str:
+    """What a model is called beside others: with its recipe, where its own name does not tell that.
+
+    >>> name_of("student", "paper"), name_of("student", "paper-12"), name_of("septr", "septr")
+    ('student', 'student (paper-12)', 'septr')
+    """
+    return model if recipe in (None, "paper", model) else f"{model} ({recipe})"
+
+
 def row_file(corpus: str, protocol: str, model: str, variant: str | None = None) -> str:
     """Name of a row's file.
 

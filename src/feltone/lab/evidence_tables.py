@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from feltone.lab import published, tables
+from feltone.lab.evaluate import name_of
 from feltone.lab.protocols import PAPER_WARNING
 from feltone.lab.published import EMOBOX, LISTENERS, PAPER_TABLES, Published
 
@@ -60,12 +61,12 @@ def emobox_anchors(rows: Sequence[Row]) -> str:
     ours: dict[str, dict[str, Row]] = {}
     for row in rows:
         if row["protocol"] == "emobox":
-            ours.setdefault(f"**ours:** {row['model']} ({row['recipe']})", {})[row["corpus"]] = row
+            ours.setdefault(f"**here:** {name_of(row['model'], row['recipe'])}", {})[row["corpus"]] = row
     for name, by_corpus in ours.items():
         parameters = _millions(max(row["parameters"] for row in by_corpus.values()))
         lines.append([name, parameters, *(_both(by_corpus.get(corpus)) for corpus in corpora)])
     if not ours:
-        lines.append(["**ours**", "", *([tables.NOT_RUN] * len(corpora))])
+        lines.append(["**here**", "", *([tables.NOT_RUN] * len(corpora))])
     source = f"WA / UAR %, protocol `emobox`. Published: {published.EMOBOX_SOURCE}. {published.EMOBOX_FOLDS}."
     table = markdown(["model", "parameters", *(TITLES[corpus] for corpus in corpora)], lines, left=1)
     return f"{table}\n\n{source}\n\n{listeners()}"

@@ -11,7 +11,7 @@ import numpy as np
 
 from feltone.errors import ConfigError
 from feltone.lab import metrics
-from feltone.lab.evaluate import METRICS, Metric
+from feltone.lab.evaluate import METRICS, Metric, name_of
 from feltone.lab.metrics import Floats
 from feltone.lab.predictions import DECIMALS, Predictions
 from feltone.lab.protocols import TEST_SHARE
@@ -41,8 +41,8 @@ def compare(first: Sequence[FoldResult], second: Sequence[FoldResult]) -> dict[s
         "corpus": head.corpus,
         "protocol": head.protocol,
         "audio": of.audio,
-        "first": name_of(of),
-        "second": name_of(pairs[0][1]),
+        "first": _name(of),
+        "second": _name(pairs[0][1]),
         "folds": of.folds,
         "folds_run": sorted({run.fold for run in one}),
         "seeds": sorted({run.seed for run in one}),
@@ -110,17 +110,15 @@ def ratio_tested_to_trained(protocol: str, folds: int) -> float | None:
     return None
 
 
-def name_of(of: FoldResult) -> str:
-    """Model and recipe, where the model's name does not tell both."""
-    model, recipe = of.predictions.model, of.recipe["name"]
-    return model if recipe in ("paper", model) else f"{model} ({recipe})"
-
-
 class _Judged(NamedTuple):
     """Confusion of every unit that is drawn as a whole: (seeds, units, classes, classes)."""
 
     tables: Floats
     unit: str  # "speaker", or "clip" where speakers are not known
+
+
+def _name(one: FoldResult) -> str:
+    return name_of(one.predictions.model, one.recipe["name"])
 
 
 def _run(one: FoldResult) -> tuple[int, int]:
@@ -138,10 +136,10 @@ def _paired(first: Sequence[FoldResult], second: Sequence[FoldResult]) -> list[t
     for a, b in zip(one, two, strict=True):
         for what in ("corpus", "protocol", "labels", "keys"):
             if getattr(a.predictions, what) != getattr(b.predictions, what):
-                where = f"{name_of(a)} and {name_of(b)}, seed {a.predictions.seed} fold {a.predictions.fold}"
+                where = f"{_name(a)} and {_name(b)}, seed {a.predictions.seed} fold {a.predictions.fold}"
                 raise ConfigError(f"{where}: differ in their {what}, so nothing can be paired; test both on the same")
         if a.audio != b.audio:
-            raise ConfigError(f"{name_of(a)} heard {a.audio} audio and {name_of(b)} {b.audio}; test both on the same")
+            raise ConfigError(f"{_name(a)} heard {a.audio} audio and {_name(b)} {b.audio}; test both on the same")
     return list(zip(one, two, strict=True))
 
 
