@@ -81,6 +81,18 @@ def costs() -> str:
     return "\n".join(lines)
 
 
+def rivals_short_run() -> str:
+    """The first and the last losses of the rivals' short runs, from results/rivals_short_run.json."""
+    found = json.loads((ROOT / "results" / "rivals_short_run.json").read_text())
+    head = "| network | steps | clips | batch | loss, first round | loss, last round | seconds a step |"
+    lines = [head, "|---|--:|--:|--:|--:|--:|--:|"]
+    for name, run in found.items():
+        counts = f"{len(run['loss_per_step'])} | {run['clips']} | {run['batch']}"
+        losses = f"{run['loss_first_round']:.3f} | {run['loss_last_round']:.3f}"
+        lines.append(f"| `{name}` | {counts} | {losses} | {run['seconds_per_step']:.1f} |")
+    return "\n".join(lines)
+
+
 def front_end() -> str:
     """The front end beside librosa, from results/front_end.json."""
     found = json.loads((ROOT / "results" / "front_end.json").read_text())
@@ -173,6 +185,7 @@ def main() -> int:
         "not_run": not_run(),
         "paper_errors": paper_errors(),
         "costs": costs(),
+        "rivals_short_run": rivals_short_run(),
         "front_end": front_end(),
         **speed_tables.tables(),
         **evidence_beside(compared),

@@ -23,3 +23,16 @@ row paper savee emobox
 row paper ravdess emobox --fold 1
 row brief emodb clean
 row brief emodb all
+
+# Table 1 without positions; the rivals of Tables 2 and 3, which want a GPU (--accelerator cuda); square patches.
+# row nope emodb paper
+# row ast emodb paper
+# row septr emodb paper
+# row paper-16x16 emodb paper
+
+# What is to be beaten: minutes.
+for place in "emodb emobox" "emodb speaker" "emodb clean" "savee emobox" "ravdess emobox"; do
+  read -r corpus protocol <<<"$place"
+  "$feltone" baseline compare-svm --corpus "$corpus" --protocol "$protocol" --results results/accuracy \
+    --out "$runs/$corpus-$protocol-compare-svm"
+done
