@@ -1,4 +1,6 @@
-"""Bring every number in README.md, RESULTS.md and the shipped model's card up to date with the files in results/.
+"""Bring every number in the documents and the shipped model's card up to date with the files in results/.
+
+Comparisons are computed from the tested folds below results/accuracy/folds/ and kept in results/comparisons.json.
 
 make results           writes them
 make results CHECK=1   only says whether they are up to date (the test suite does this too)
@@ -13,10 +15,11 @@ import speed_tables
 
 from feltone import artifact
 from feltone.files import write_text
-from feltone.lab import card, tables
+from feltone.lab import card, comparisons, evidence_tables, study_tables, tables, tested
 
 ROOT = Path(__file__).parents[1]
 ROWS = tables.read_rows(ROOT / "results" / "accuracy")
+DOCUMENTS = ("README.md", "RESULTS.md", "docs/protocols.md")
 PROTOCOL_ORDER = ("paper", "clean", "emobox", "speaker", "sentence", "speaker-sentence", "own", "cross")
 HONEST = ("clean", "emobox", "speaker")  # what the card of a shipped model must tell
 SHARED = {"same_recording": "recordings", "same_speaker": "speakers", "same_sentence": "sentences"}
@@ -103,6 +106,32 @@ def paper_errors() -> str:
     return "\n".join(lines)
 
 
+def evidence() -> dict:
+    """What pairs of models and the two protocols differ by, from the tested folds."""
+    return comparisons.evidence(tested.kept(ROOT / "results" / "accuracy"))
+
+
+def measured(name: str) -> dict | None:
+    """What `feltone figure NAME … --numbers results/NAME.json` wrote, if it was run."""
+    file = ROOT / "results" / f"{name}.json"
+    return json.loads(file.read_text()) if file.is_file() else None
+
+
+def evidence_beside(found: dict) -> dict[str, str]:
+    """The paper's tables beside ours, the comparisons, the leak and what others published."""
+    costs = {row["variant"]: row for row in json.loads((ROOT / "results" / "flops.json").read_text())}
+    return {
+        **{f"table{k}": evidence_tables.paper_table(k, ROWS, costs) for k in (1, 2, 3)},
+        "comparisons": evidence_tables.comparisons(found),
+        "leak": evidence_tables.leak(found),
+        "emobox_anchors": evidence_tables.emobox_anchors(ROWS),
+        "audit": evidence_tables.audit(ROWS),
+        "listeners": evidence_tables.listeners(),
+        "attention": study_tables.attention(measured("attention")),
+        "positions": study_tables.positions(measured("positions")),
+    }
+
+
 def shipped_card() -> str:
     """The card of the shipped model, with the scores of its recipe."""
     description = artifact.load(verify=False).description
@@ -121,6 +150,7 @@ def shipped_card() -> str:
 
 def main() -> int:
     """Write what has changed, or with --check say what has."""
+    compared = evidence()
     made = {
         "honest": honest_table(),
         "all": tables.markdown_table(ROWS),
@@ -130,10 +160,12 @@ def main() -> int:
         "rivals_short_run": rivals_short_run(),
         "front_end": front_end(),
         **speed_tables.tables(),
+        **evidence_beside(compared),
     }
-    wanted = {file: tables.render(file.read_text(), made) for file in (ROOT / "README.md", ROOT / "RESULTS.md")}
+    wanted = {file: tables.render(file.read_text(), made) for file in map(ROOT.joinpath, DOCUMENTS)}
     wanted[artifact.find() / "README.md"] = shipped_card()
-    stale = [file for file, text in wanted.items() if file.read_text() != text]
+    wanted[ROOT / "results" / "comparisons.json"] = json.dumps(compared, indent=1) + "\n"
+    stale = [file for file, text in wanted.items() if not file.is_file() or file.read_text() != text]
     if "--check" in sys.argv:
         print(
             *(f"{file.relative_to(ROOT)}: not up to date with results/; run: make results" for file in stale), sep="\n"

@@ -92,7 +92,7 @@ def test_a_baseline_makes_the_row_that_a_network_makes(synthetic_emodb: Path, tm
     clips = corpora.read("emodb", synthetic_emodb)
     folds = protocols.split("speaker", clips, seed=0)
     loud = Baseline("loud", LOUD, regression)
-    done = [result_of(loud, ("emodb", "original"), f, len(folds), seed=0, cache=tmp_path) for f in folds]
+    done = [result_of(loud, "emodb", f, len(folds), seed=0, cache=tmp_path) for f in folds]
     row = row_of([FoldResult.read(_written(one, tmp_path)) for one in done])
     assert row["folds_run"] == [1, 2, 3, 4] and row["n_test"] == len(clips)
     assert row["leakage"] == {"same_recording": 0.0, "same_speaker": 0.0, "same_sentence": 1.0}
@@ -110,7 +110,7 @@ def _written(one: FoldResult, folder: Path) -> Path:
 def test_nothing_of_the_test_part_reaches_the_fit(synthetic_emodb: Path, tmp_path: Path) -> None:
     """Other test clips, or other test labels, change nothing about what is said of a clip; nor do perturbed copies."""
     (fold,) = protocols.clean(corpora.read("emodb", synthetic_emodb), 0)
-    loud, of = Baseline("loud", LOUD, support_vectors), ("emodb", "original")
+    loud, of = Baseline("loud", LOUD, support_vectors), "emodb"
     originals = tuple(sample for sample in fold.train if sample.copy == "original")
     assert len(originals) < len(fold.train)
     whole = result_of(loud, of, fold, 1, seed=0, cache=tmp_path)
@@ -121,7 +121,7 @@ def test_nothing_of_the_test_part_reaches_the_fit(synthetic_emodb: Path, tmp_pat
 def test_copies_are_not_tested(synthetic_emodb: Path, tmp_path: Path) -> None:
     (fold,) = protocols.paper(corpora.read("emodb", synthetic_emodb), 0)
     with pytest.raises(ProtocolError, match="protocol paper: tests perturbed copies"):
-        result_of(Baseline("loud", LOUD, regression), ("emodb", "original"), fold, 1, seed=0, cache=tmp_path)
+        result_of(Baseline("loud", LOUD, regression), "emodb", fold, 1, seed=0, cache=tmp_path)
 
 
 def test_a_vector_is_computed_once_and_anew_where_anything_it_depends_on_differs(

@@ -55,7 +55,7 @@ def runs(folds=(1, 2, 3), seeds=(0, 1), leakage=NO_LEAK, **other) -> list[tuple[
 
 
 def test_the_examples_in_the_docstrings_are_true():
-    assert doctest.testmod(evaluate) == (0, 1)
+    assert doctest.testmod(evaluate) == (0, 2)
 
 
 def test_predictions_read_back_score_exactly_as_before():

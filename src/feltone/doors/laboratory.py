@@ -10,7 +10,7 @@ from feltone.doors import console
 from feltone.errors import ConfigError, CorpusError
 from feltone.features import DEFAULT
 from feltone.files import write_json
-from feltone.lab import corpora, dataset, experiment, report, tables, tested
+from feltone.lab import corpora, crossing, dataset, experiment, report, tables, tested
 from feltone.lab.baselines import Baseline, compare_svm, result_of
 from feltone.lab.corpora import verify
 from feltone.lab.experiment import Experiment, Material
@@ -151,10 +151,10 @@ def judge_baseline(
     every = wanted.folds(material)
     folds = experiment.chosen(every, only)
     heard = [sample for fold in folds for sample in (*fold.train, *fold.test) if sample.copy == "original"]
-    of, cache = (material.name, material.audio), dataset.cache_folder()
+    cache = dataset.cache_folder()
     with console.progress(f"{kind} on {material.name}", len(heard)) as advance:
         options = {"seed": wanted.seed, "cache": cache, "on_clip": advance}
-        done = [result_of(chosen, of, fold, len(every), **options) for fold in folds]
+        done = [result_of(chosen, material.name, fold, len(every), **options) for fold in folds]
     folder = out or Path(f"{chosen.hearing.name}--{material.name}--{wanted.protocol}")
     document = _publish(done, [], folder, results, as_json=as_json)
     if as_json:
@@ -207,6 +207,8 @@ def _publish(
         write_json(results / done[0].row_name, values)
     if not as_json:
         console.out.print(headline(values), markup=False)
+        if values.get("classes"):
+            console.out.print(f"  {crossing.told(values['classes'])}", markup=False)
         if values["warning"]:
             console.out.print(f"  warning: {values['warning']}", markup=False)
         console.say(f"  report: {(folder / 'report.html').resolve().as_uri()}")

@@ -33,17 +33,25 @@ def noise(waveform: Waveform, rng: np.random.Generator, window: int, strength: f
 
 def shift(waveform: Waveform, rng: np.random.Generator, window: int, strength: float = 1.0) -> Waveform:
     """The utterance elsewhere in the window: later where it is shorter, a later cut where it is longer."""
-    room = strength * rng.uniform() * abs(window - len(waveform))
-    offset = round(room)
-    if len(waveform) > window:
-        return waveform[offset:]
-    return np.concatenate([np.zeros(offset, np.float32), waveform])
+    delay = drawn_delay(rng, len(waveform), window, strength)
+    return waveform[-delay:] if delay < 0 else np.concatenate([np.zeros(delay, np.float32), waveform])
+
+
+def drawn_delay(rng: np.random.Generator, samples: int, window: int, strength: float = 1.0) -> int:
+    """By how many samples `shift` delays a recording of that length; negative where it cuts off its beginning."""
+    offset = round(strength * rng.uniform() * abs(window - samples))
+    return -offset if samples > window else offset
 
 
 def speed(waveform: Waveform, rng: np.random.Generator, window: int, strength: float = 1.0) -> Waveform:  # noqa: ARG001
     """Played faster or slower by resampling; a factor above 1 shortens the recording."""
-    factor = 1 + strength * (rng.uniform(*SPEED) - 1)
+    factor = drawn_factor(rng, strength)
     return waveform if factor == 1 else np.asarray(soxr.resample(waveform, factor, 1.0), np.float32)
+
+
+def drawn_factor(rng: np.random.Generator, strength: float = 1.0) -> float:
+    """How many times faster `speed` plays."""
+    return float(1 + strength * (rng.uniform(*SPEED) - 1))
 
 
 COPIES: Mapping[str, Perturbation] = {"original": original, "noise": noise, "shift": shift, "speed": speed}

@@ -31,7 +31,7 @@ from feltone import audio
 from feltone.errors import MissingExtraError, ProtocolError
 from feltone.features import Waveform
 from feltone.files import write_atomically
-from feltone.lab import dataset, protocols, provenance
+from feltone.lab import crossing, dataset, protocols, provenance
 from feltone.lab.corpora.clip import Clip
 from feltone.lab.evaluate import RunFacts
 from feltone.lab.metrics import Floats
@@ -120,7 +120,7 @@ def probabilities(fitted: Pipeline, vectors: NDArray[np.float32]) -> Floats:
 
 def result_of(
     baseline: Baseline,
-    clips: tuple[str, str],
+    corpus: str,
     fold: Fold,
     folds: int,
     *,
@@ -132,7 +132,7 @@ def result_of(
 
     Args:
         baseline: which one.
-        clips: name of the corpus, and what was done to its audio.
+        corpus: name of what was divided; under `cross`, of what is trained on.
         fold: one of a protocol's.
         folds: how many that has.
         seed: of the split, and of the classifier where it draws.
@@ -161,7 +161,7 @@ def result_of(
         protocol=fold.protocol,
         seed=seed,
         model=baseline.hearing.name,
-        corpus=clips[0],
+        corpus=crossing.corpus_of(fold, corpus),
         labels=labels,
         keys=tuple(map(key_of, fold.test)),
         truth=np.array([labels.index(sample.clip.label) for sample in fold.test], np.int64),
@@ -169,7 +169,8 @@ def result_of(
         speakers=tuple(sample.clip.speaker for sample in fold.test),
     )
     facts = facts_of(baseline.hearing, head, seconds)
-    return FoldResult(said, protocols.audit(fold), folds, baseline.to_dict(), clips[1], facts)
+    audio, classes = crossing.audio_of(fold), crossing.classes_of(fold)
+    return FoldResult(said, protocols.audit(fold), folds, baseline.to_dict(), audio, facts, classes)
 
 
 def facts_of(hearing: Hearing, head: int, seconds: float) -> RunFacts:

@@ -175,6 +175,15 @@ def row(pooled: Row, *, recipe: str, audio: str, folds: int, facts: RunFacts) ->
     return rounded
 
 
+def name_of(model: str, recipe: str | None) -> str:
+    """What a model is called beside others: with its recipe, where its own name does not tell that.
+
+    >>> name_of("student", "paper"), name_of("student", "paper-12"), name_of("septr", "septr")
+    ('student', 'student (paper-12)', 'septr')
+    """
+    return model if recipe in (None, "paper", model) else f"{model} ({recipe})"
+
+
 def row_file(corpus: str, protocol: str, model: str, variant: str | None = None) -> str:
     """Name of a row's file.
 
@@ -223,10 +232,7 @@ def _intervals(runs: Sequence[Predictions]) -> dict[str, Interval]:
     classes, seed_of = len(runs[0].labels), np.concatenate([np.full(len(run.keys), run.seed) for run in runs])
     truth, predicted = (np.concatenate([getattr(run, what) for run in runs]) for what in ("truth", "predicted"))
     clips = [clip for run in runs for clip in run.clips]
-    people = [
-        None if speaker is None else f"{clip.partition('/')[0]}/{speaker}"  # "03" of two corpora are two people
-        for speaker, clip in zip((speaker for run in runs for speaker in run.speakers), clips, strict=True)
-    ]
+    people = [person for run in runs for person in run.people]
     parts = [seed_of == seed for seed in np.unique(seed_of)]
 
     def averaged(metric: Metric) -> Callable[[Floats], Floats]:

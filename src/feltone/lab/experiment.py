@@ -18,7 +18,7 @@ from feltone.artifact import DESCRIPTION, Artifact
 from feltone.artifact import load as load_artifact
 from feltone.errors import ConfigError
 from feltone.files import write_text
-from feltone.lab import corpora, dataset, judging, protocols, provenance
+from feltone.lab import corpora, crossing, dataset, judging, protocols, provenance
 from feltone.lab.corpora import CORPORA, Clip, manifest
 from feltone.lab.export import Origin, export
 from feltone.lab.models import Network
@@ -189,8 +189,9 @@ def judge_fold(
 
 def judged(artifact: Artifact, material: Material, fold: Fold, folds: int, seed: int, model: str) -> FoldResult:
     """What an artefact says about the test part of one of a protocol's folds."""
-    about = judging.Exam(fold, seed, model, material.name)
-    return FoldResult.of(artifact, about.by_artifact(artifact), judging.leakage(artifact, fold), folds, material.audio)
+    about = judging.Exam(fold, seed, model, crossing.corpus_of(fold, material.name))
+    found, audio, classes = judging.leakage(artifact, fold), crossing.audio_of(fold), crossing.classes_of(fold)
+    return FoldResult.of(artifact, about.by_artifact(artifact), found, folds, audio, classes)
 
 
 def origin_of(

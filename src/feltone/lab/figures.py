@@ -71,7 +71,7 @@ def confusion(counts: Sequence[Sequence[int]], labels: Sequence[str], title: str
         axes.set_ylabel("spoken as (clips)")
 
     side = max(3.6, 0.72 * n + 1.7)
-    return _png(draw, (side, side - 0.2), title, warning)
+    return png(draw, (side, side - 0.2), title, warning)
 
 
 def calibration(bins: Sequence[Sequence[float]], error: float, title: str, warning: str | None = None) -> bytes:
@@ -98,10 +98,10 @@ def calibration(bins: Sequence[Sequence[float]], error: float, title: str, warni
         bottom.bar(centre, count / count.sum(), width=0.9 * width, color=BLUE)
         bottom.set(xlabel="confidence (probability of the chosen label)", ylabel="share of clips")
         for axes in (top, bottom):
-            _percent(axes, "y")
-            _percent(axes, "x")
+            percent(axes, "y")
+            percent(axes, "x")
 
-    return _png(draw, (4.8, 5.4), title, warning)
+    return png(draw, (4.8, 5.4), title, warning)
 
 
 def runs(
@@ -139,10 +139,10 @@ def runs(
         axes.grid(True, axis="y")
         axes.set(xlim=(max(min(values.min(), interval[0]) - 0.05, -0.01), 1.01), xlabel=metric)
         axes.set_ylim(len(names) - 0.4, -0.6)  # the first fold on top
-        _percent(axes, "x")
+        percent(axes, "x")
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)
 
-    return _png(draw, (6.2, 1.4 + max(0.3 * len(names), 0.25 * (len(values) + 2))), title, warning)
+    return png(draw, (6.2, 1.4 + max(0.3 * len(names), 0.25 * (len(values) + 2))), title, warning)
 
 
 def training(histories: Sequence[History], title: str, warning: str | None = None) -> bytes:
@@ -168,11 +168,11 @@ def training(histories: Sequence[History], title: str, warning: str | None = Non
             grid[0, column].set_title(stage)
             grid[0, column].set_ylim(bottom=0)
             grid[1, column].set(ylim=(0, 1.02), xlabel="epoch")
-            _percent(grid[1, column], "y")
+            percent(grid[1, column], "y")
         grid[0, 0].set_ylabel("training loss")
         grid[1, 0].set_ylabel("training accuracy")
 
-    return _png(draw, (max(4.6, 3.0 * len(stages)), 4.6), title, warning)
+    return png(draw, (max(4.6, 3.0 * len(stages)), 4.6), title, warning)
 
 
 def read_history(file: Path) -> History:
@@ -191,14 +191,15 @@ def _cell(axes: Axes, row: int, column: int, count: int, share: float, occurs: b
         axes.annotate("0" if occurs else "–", (column, row), (0, 0), fontsize=8, **place)
 
 
-def _percent(axes: Axes, which: Literal["x", "y"]) -> None:
+def percent(axes: Axes, which: Literal["x", "y"]) -> None:
+    """Let an axis count in per cent, with a grid behind what is drawn."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     axes.grid(True, axis=which)
     axes.set_axisbelow(True)
 
 
-def _png(draw: Any, inches: tuple[float, float], title: str, warning: str | None) -> bytes:
+def png(draw: Any, inches: tuple[float, float], title: str, warning: str | None) -> bytes:
     """Draw on a fresh figure; the title stands above, the warning below, both wrapped to its width."""
     with rc_context(LOOK):
         figure = Figure(inches, dpi=200, layout="constrained")

@@ -161,7 +161,7 @@ def clustered_bootstrap(
     units, rng = len(names), np.random.default_rng(seed)
     step = max(1, CHUNK // len(clusters))
     values = [
-        statistic(_multiplicities(rng, min(step, samples - start), units)[:, unit_of])
+        statistic(multiplicities(rng, min(step, samples - start), units)[:, unit_of])
         for start in range(0, samples, step)
     ]
     low, high = np.quantile(np.concatenate(values), [0.025, 0.975])
@@ -204,7 +204,7 @@ def corrected_t_test(differences: ArrayLike, test_to_train: float) -> TTest:
     return TTest(mean, mean / error, float(2 * stats.t.sf(abs(mean / error), len(d) - 1)))
 
 
-def _multiplicities(rng: np.random.Generator, resamples: int, units: int) -> Floats:
+def multiplicities(rng: np.random.Generator, resamples: int, units: int) -> Floats:
     """How often each of `units` was drawn in `units` draws with replacement: (resamples, units)."""
     draws = rng.integers(units, size=(resamples, units)) + units * np.arange(resamples)[:, None]
     counts: Floats = np.bincount(draws.ravel(), minlength=resamples * units).astype(np.float64)

@@ -62,6 +62,12 @@ class Predictions:
         return tuple(key.rpartition(" ")[0] for key in self.keys)
 
     @property
+    def people(self) -> tuple[str | None, ...]:
+        """Speaker of every sample across corpora: "03" of two corpora are two people."""
+        corpora = (clip.partition("/")[0] for clip in self.clips)
+        return tuple(s if s is None else f"{c}/{s}" for c, s in zip(corpora, self.speakers, strict=True))
+
+    @property
     def confusion(self) -> NDArray[np.int64]:
         """Counts, (classes, classes): rows truth."""
         return metrics.confusion(self.truth, self.predicted, len(self.labels))

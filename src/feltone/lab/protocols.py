@@ -4,15 +4,14 @@
 copies are in training (SPEC §6 shows it from their confusion matrices). It exists to reproduce those tables. The
 others are for everything else: `clean`, `speaker`, `sentence`, `speaker-sentence`, `emobox`, `cross`.
 
-Every protocol is a function `(clips, seed, folds, ...) -> [Fold]`, deterministic in the seed and in the clips' names,
-whatever order the clips come in.
+Every protocol is a function `(clips, seed, folds, ...) -> [Fold]` of the seed and the clips' names, in any order.
 """
 
 import math
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +43,7 @@ class Fold:
     index: int  # 1-based, as folds are published
     train: tuple[Sample, ...]
     test: tuple[Sample, ...] = field(repr=False)
+    dropped: tuple[Clip, ...] = field(default=(), repr=False)  # of classes that only one side of `cross` has
 
     @property
     def warning(self) -> str | None:
@@ -121,7 +121,9 @@ def cross(train: Sequence[Clip], test: Sequence[Clip]) -> list[Fold]:
         raise ProtocolError(
             f"cross: the corpora share {len(shared)} classes ({', '.join(shared) or 'none'}); at least two are needed"
         )
-    return [_fold("cross", 1, *([clip for clip in _in_order(part) if clip.label in shared] for part in (train, test)))]
+    parts = [_in_order(part) for part in (train, test)]
+    fold = _fold("cross", 1, *([clip for clip in part if clip.label in shared] for part in parts))
+    return [replace(fold, dropped=tuple(clip for part in parts for clip in part if clip.label not in shared))]
 
 
 def own(clips: Sequence[Clip]) -> list[Fold]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from feltone import page
 from feltone.files import write_atomically, write_json, write_text
-from feltone.lab import figures
+from feltone.lab import crossing, figures
 from feltone.lab.predictions import Predictions
 from feltone.lab.protocols import PROTOCOLS
 from feltone.page import Html
@@ -113,6 +113,7 @@ def _evaluated(row: Row) -> Html:
         page.code(row["protocol"]),
         f": {about}. " if about else ". ",
         f"Folds run: {run} of {row['folds']}; seeds: {seeds}; {row['n_test']:,} test samples in all.",
+        f" {crossing.told(row['classes'])}" if row.get("classes") else "",
     )
 
 
@@ -232,12 +233,13 @@ def _next(row: Row) -> Html:
     left = sorted(set(range(1, row["folds"] + 1)) - set(row["folds_run"]))
     tested = {label: value for label, value in row["recall"].items() if value is not None}
     weakest = min(tested, key=lambda label: tested[label])
-    train = f"feltone train {row['recipe']} --corpus {row['corpus']} --data ROOT --protocol"
+    corpus = row["corpus"].partition(crossing.BETWEEN)[0]
+    train = f"feltone train {row['recipe']} --corpus {corpus} --data ROOT --protocol"
     steps: list[Html] = []
     if row["leakage"]["same_speaker"]:
         steps += [
             page.paragraph("Judge the same recipe on speakers it has not heard:"),
-            page.commands(f"{train} speaker --out runs/{row['corpus']}-speaker"),
+            page.commands(f"{train} speaker --out runs/{corpus}-speaker"),
         ]
     if left:
         flags = " ".join(f"--fold {fold}" for fold in left)

@@ -16,6 +16,7 @@ from typing import Any
 from feltone.artifact import Artifact
 from feltone.errors import ConfigError, FeltoneError
 from feltone.files import write_text
+from feltone.lab.crossing import Classes
 from feltone.lab.evaluate import RunFacts, pool, row, row_file
 from feltone.lab.models import RANDOM
 from feltone.lab.predictions import Predictions
@@ -35,9 +36,18 @@ class FoldResult:
     recipe: dict[str, Any]  # its name, stages and features
     audio: str
     facts: RunFacts
+    classes: Classes | None = None  # under `cross`: which both sides have, and what was left out
 
     @classmethod
-    def of(cls, artifact: Artifact, predictions: Predictions, leakage: Leakage, folds: int, audio: str) -> "FoldResult":
+    def of(
+        cls,
+        artifact: Artifact,
+        predictions: Predictions,
+        leakage: Leakage,
+        folds: int,
+        audio: str,
+        classes: Classes | None = None,
+    ) -> "FoldResult":
         """With what an artefact says of its own origin."""
         told = artifact.description
         origin = told["origin"]
@@ -48,7 +58,7 @@ class FoldResult:
             **{key: origin[key] for key in kept},
             weights=told["model"].get("weights", RANDOM),
         )
-        return cls(predictions, leakage, folds, origin["recipe"], audio, facts)
+        return cls(predictions, leakage, folds, origin["recipe"], audio, facts, classes)
 
     @property
     def row_name(self) -> str:
@@ -60,6 +70,7 @@ class FoldResult:
         """A JSON document with one line per sample."""
         head = {name: getattr(self, name) for name in ("folds", "recipe", "audio")}
         head |= {"leakage": asdict(self.leakage), "facts": asdict(self.facts)}
+        head |= {"classes": self.classes} if self.classes else {}
         return f'{json.dumps(head)[:-1]}, "predictions": {self.predictions.to_json().rstrip()}}}\n'
 
     @classmethod
@@ -93,6 +104,14 @@ def collected(fresh: Sequence[FoldResult], results: Path) -> list[FoldResult]:
     return [FoldResult.read(file) for file in sorted(folder.glob("*.json"))]
 
 
+def kept(results: Path) -> dict[str, list[FoldResult]]:
+    """All tested folds that are kept among the results, by the name of their row's file without its ending."""
+    found: dict[str, list[FoldResult]] = {}
+    for file in sorted((results / FOLDER).glob("*/*.json")):
+        found.setdefault(file.parent.name, []).append(FoldResult.read(file))
+    return found
+
+
 def row_of(tested: Sequence[FoldResult]) -> dict[str, Any]:
     """The row of tested folds, as plain values.
 
@@ -100,7 +119,7 @@ def row_of(tested: Sequence[FoldResult]) -> dict[str, Any]:
         ConfigError: they were trained in different ways, so that one number cannot speak for all.
     """
     first = tested[0]
-    for what in ("recipe", "audio", "folds"):
+    for what in ("recipe", "audio", "folds", "classes"):
         if any(getattr(one, what) != getattr(first, what) for one in tested):
             where = f"folds of {first.row_name} differ in their {what}"
             raise ConfigError(f"{where}; delete those of the old one below {FOLDER}/, or keep this one elsewhere")
@@ -110,4 +129,5 @@ def row_of(tested: Sequence[FoldResult]) -> dict[str, Any]:
     # One network tested on several folds was trained once.
     facts["train_seconds"] = round(sum({one.facts.train_seconds for one in tested}), 1)
     pooled = pool([(one.predictions, one.leakage) for one in tested])
-    return row(pooled, recipe=first.recipe["name"], audio=first.audio, folds=first.folds, facts=RunFacts(**facts))
+    made = row(pooled, recipe=first.recipe["name"], audio=first.audio, folds=first.folds, facts=RunFacts(**facts))
+    return made | ({"classes": first.classes} if first.classes else {})

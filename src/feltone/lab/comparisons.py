@@ -1,0 +1,94 @@
+"""The questions that pairs of models answer, as a table; the answers are computed from the tested folds.
+
+    tested folds --WANTED--> pairs of models --paired.compare--> comparisons, and what of them was not run
+                 ----------> `paper` minus `clean` of every model, the leak
+
+Predictions are kept below `results/accuracy/folds/`, so all of it can be made anew at any time.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from feltone.lab import paired
+from feltone.lab.paired import common, compare
+from feltone.lab.tested import FoldResult
+
+Kept = Mapping[str, Sequence[FoldResult]]
+"""Tested folds by the name of their row (`tested.kept`)."""
+
+
+class Side(NamedTuple):
+    """A model as rows name it."""
+
+    model: str  # the name of the stage that trained it
+    recipe: str | None  # None: whatever recipe there is a row of
+
+
+class Wanted(NamedTuple):
+    """A question that two models on the same clips answer."""
+
+    question: str
+    first: Side
+    second: Side
+
+
+STUDENT, TEACHER = Side("student", "paper"), Side("teacher", "paper")
+WANTED: tuple[Wanted, ...] = (
+    Wanted("student or its teacher, 6/5", STUDENT, TEACHER),
+    Wanted("student or its teacher, 12/12", Side("student", "paper-12"), Side("teacher", "paper-12")),
+    Wanted("image coordinates or none", TEACHER, Side("teacher-nope", "nope")),
+    Wanted("128×1 or 16×16 patches, student", STUDENT, Side("student", "paper-16x16")),
+    Wanted("128×1 or 16×16 patches, teacher", TEACHER, Side("teacher", "paper-16x16")),
+    Wanted("student or AST", STUDENT, Side("ast", None)),
+    Wanted("student of 12/12 or AST", Side("student", "paper-12"), Side("ast", None)),
+    Wanted("student or SepTr", STUDENT, Side("septr", None)),
+    Wanted("student or ComParE and SVM", STUDENT, Side("compare-svm", None)),
+)
+
+
+def evidence(kept: Kept) -> dict[str, Any]:
+    """All wanted comparisons and leaks that the folds allow, as plain values: comparisons, not_run, leak."""
+    made: list[dict[str, Any]] = []
+    absent: list[dict[str, Any]] = []
+    for wanted in WANTED:
+        for found in _places(wanted, kept):
+            (made if "wa" in found else absent).append(found)
+    return {"comparisons": made, "not_run": absent, "leak": leaks(kept)}
+
+
+def leaks(kept: Kept) -> list[dict[str, Any]]:
+    """`paper` minus `clean` of every model that was trained under both (`paired.leak`)."""
+    found: dict[tuple[str, str, str], dict[str, Sequence[FoldResult]]] = {}
+    for folds in kept.values():
+        of = folds[0]
+        key = of.predictions.corpus, of.predictions.model, of.recipe["name"]
+        found.setdefault(key, {})[of.predictions.protocol] = folds
+    return [paired.leak(sides["paper"], sides["clean"]) for sides in found.values() if {"paper", "clean"} <= set(sides)]
+
+
+def _places(wanted: Wanted, kept: Kept) -> Iterator[dict[str, Any]]:
+    """One comparison, or what is missing of it, for every corpus and protocol that has one of the sides."""
+    firsts, seconds = _rows_of(wanted.first, kept), _rows_of(wanted.second, kept)
+    names = tuple(side.model if side.recipe is None else f"{side.model} ({side.recipe})" for side in wanted[1:])
+    about = {"question": wanted.question}
+    if not firsts and not seconds:
+        yield about | {"corpus": None, "protocol": None, "missing": " and ".join(names)}
+    for place in sorted(firsts.keys() | seconds.keys()):
+        missing = [name for name, rows in zip(names, (firsts, seconds), strict=True) if place not in rows]
+        where = about | {"corpus": place[0], "protocol": place[1]}
+        if missing:
+            yield where | {"missing": " and ".join(missing)}
+            continue
+        for second in seconds[place]:
+            one, two = common(firsts[place][0], second)
+            yield about | compare(one, two) if one else where | {"missing": "a fold and seed that both were tested on"}
+
+
+def _rows_of(side: Side, kept: Kept) -> dict[tuple[str, str], list[Sequence[FoldResult]]]:
+    """Tested folds of a model by corpus and protocol, a list where several recipes fit."""
+    found: dict[tuple[str, str], list[Sequence[FoldResult]]] = {}
+    for folds in kept.values():
+        of = folds[0]
+        if of.predictions.model == side.model and side.recipe in (None, of.recipe["name"]):
+            found.setdefault((of.predictions.corpus, of.predictions.protocol), []).append(folds)
+    return found

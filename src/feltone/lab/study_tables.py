@@ -1,0 +1,79 @@
+"""What was found inside the networks, as Markdown: agreement of attention under perturbation, and positions.
+
+Both read what `feltone figure … --numbers FILE` wrote; without it the table says that it was not run.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from feltone.lab import tables
+from feltone.lab.evidence_tables import markdown
+
+WAYS = (
+    ("over time", "fine", "time"),
+    ("over the image", "fine", "image"),
+    ("over time, both coarse", "coarse", "time"),
+)
+
+
+def attention(found: Mapping[str, Any] | None) -> str:
+    """Mean correlation of the masks of perturbed clips with those of the originals, per patch shape."""
+    if not found or not found["studies"]:
+        return tables.NOT_RUN
+    one = next(iter(found["studies"].values()))
+    compared, versions = list(one["agreement"]["fine"]["time"]), list(one["padding"])
+    lines = [
+        [network, way, *(_mean(study["agreement"][smoothing][over][name]) for name in compared)]
+        for way, smoothing, over in WAYS
+        for network, study in found["studies"].items()
+    ]
+    padding = [
+        [network, *(_mean(value) for value in study["padding"].values())] for network, study in found["studies"].items()
+    ]
+    legend = (
+        "Mean over clips of the correlation of a version's mask with the original's, brought back in time by the shift "
+        "or speed that was drawn, over the columns of the recording; in brackets the 95 % interval from resampled "
+        "speakers. *Another clip*: the original of another one stretched onto this, which is what masks share without "
+        "sharing a clip. *Both coarse*: smoothed to half a square patch, so that squares have no advantage."
+    )
+    below = "Attention that falls outside the recording, over its share of the columns (1: no preference)."
+    return "\n\n".join(
+        [
+            markdown(["network", "", *compared], lines, left=2),
+            legend,
+            markdown(["network", *versions], padding, left=1),
+            f"{below} {_of(found['studies'])}",
+        ]
+    )
+
+
+def positions(found: Mapping[str, Any] | None) -> str:
+    """What a probe reads of a token's place in its recording, before and after matching."""
+    if not found:
+        return tables.NOT_RUN
+    lines = [[name, number(told["r2"]), number(told["r2_shuffled"])] for name, told in found["networks"].items()]
+    legend = (
+        "R² of ridge regression from a token that the last block reads to its distance from the recording's middle, "
+        "judged on other clips; *shuffled*: with the columns of every recording in random order, where content tells "
+        "nothing of place."
+    )
+    return f"{markdown(['network', 'R²', 'R², shuffled'], lines, left=1)}\n\n{legend} {_of(found['networks'])}"
+
+
+def _of(studied: Mapping[str, Mapping[str, Any]]) -> str:
+    """What was looked at, from the first of several studies of the same clips."""
+    one = next(iter(studied.values()))
+    recipes = ", ".join(dict.fromkeys(study["recipe"] for study in studied.values()))
+    return f"{one['clips']:,} clips of {one['corpus']}; recipes: {recipes}."
+
+
+def _mean(found: Mapping[str, Any]) -> str:
+    if found["mean"] is None:
+        return "–"
+    low, high = found["ci95"]
+    return f"{number(found['mean'])} [{number(low)}, {number(high)}]"
+
+
+def number(value: float) -> str:
+    """Two decimals, without the minus of a zero."""
+    return f"{round(value, 2) + 0:.2f}"

@@ -1,0 +1,101 @@
+"""A trained network of a run, to look into: its weights, and what the run says of itself.
+
+RUN/seed-0/fold-1/settings.json, RUN/seed-0/fold-1/<stage>.safetensors (`training/run.py`)
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+
+from feltone.errors import ConfigError
+from feltone.features import FeatureConfig
+from feltone.lab.corpora.clip import manifest_digest
+from feltone.lab.models import Output, PatchViT, build, variant
+from feltone.lab.protocols import Fold
+from feltone.labels import LabelSet
+
+BATCH = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A network and how it came to be."""
+
+    network: PatchViT
+    stage: str
+    variant: str
+    recipe: str
+    labels: LabelSet
+    features: FeatureConfig
+    protocol: str
+    fold: int
+    seed: int
+    manifest: str  # digest of the clips it was trained on
+
+    def is_of(self, fold: Fold) -> bool:
+        """Whether a fold's training part is what the network was trained on."""
+        return self.manifest == manifest_digest({sample.clip for sample in fold.train})
+
+    @torch.inference_mode()
+    def outputs(self, images: NDArray[np.floating]) -> Iterator[Output]:
+        """What the network says about images (n, mel, columns), a batch at a time."""
+        for start in range(0, len(images), BATCH):
+            yield self.network(torch.from_numpy(np.asarray(images[start : start + BATCH], np.float32)))
+
+
+def read(run: Path, stage: str, *, initial: bool = False) -> Trained:
+    """The network of one stage of a run.
+
+    Args:
+        run: folder of one fold, RUN/seed-S/fold-F.
+        stage: its name, as the recipe has it.
+        initial: the weights that stage would begin from, had it no other stage to begin from.
+
+    Raises:
+        ConfigError: no such run or stage, a stage that is not done, or a network without patches.
+    """
+    told = _settings(run)
+    stages = {one["name"]: one for one in told["recipe"]["stages"]}
+    if stage not in stages:
+        raise ConfigError(f"{run}: has no stage '{stage}'; its stages: {', '.join(stages)}")
+    learner = stages[stage]["learner"]
+    network = build(variant(learner), len(told["labels"]), told["seed"])
+    if not isinstance(network, PatchViT):
+        raise ConfigError(f"{run}: '{learner}' has no class token that attends to patches; choose a run of ours")
+    if not initial:
+        weights = run / f"{stage}.safetensors"
+        if not weights.is_file():
+            raise ConfigError(f"{weights}: is not there yet; finish that stage with feltone train")
+        network.load_state_dict(safetensors.torch.load_file(weights))
+    return Trained(
+        network.eval(),
+        stage=stage,
+        variant=learner,
+        recipe=told["recipe"]["name"],
+        labels=LabelSet(tuple(told["labels"])),
+        features=FeatureConfig.from_dict(told["recipe"]["features"]),
+        protocol=told["protocol"],
+        fold=told["fold"],
+        seed=told["seed"],
+        manifest=told["manifest"],
+    )
+
+
+def last_stage(run: Path) -> str:
+    """Name of the last stage of a run's recipe: its student."""
+    return str(_settings(run)["recipe"]["stages"][-1]["name"])
+
+
+def _settings(run: Path) -> dict[str, Any]:
+    file = run / "settings.json"
+    if not file.is_file():
+        raise ConfigError(f"{run}: is not the run of one fold; name a folder such as RUN/seed-0/fold-1")
+    told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return told
