@@ -8,6 +8,7 @@ make results CHECK=1   only says whether they are up to date (the test suite doe
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 
 import not_run
@@ -15,7 +16,7 @@ import speed_tables
 
 from feltone import artifact
 from feltone.files import write_text
-from feltone.lab import card, comparisons, evidence_tables, published, study_tables, tables, tested
+from feltone.lab import augment, card, comparisons, evidence_tables, published, study_tables, tables, tested
 
 ROOT = Path(__file__).parents[1]
 ROWS = tables.read_rows(ROOT / "results" / "accuracy")
@@ -110,6 +111,24 @@ def front_end() -> str:
     return f"Largest difference from {librosa} on {clips} real recordings: {difference:.1e} (image values 0–1)."
 
 
+def errors_by_copy() -> str:
+    """Errors under `paper` by kind of copy, from the tested folds: of every corpus, recipe and network."""
+    kinds = tuple(augment.COPIES)
+    lines = [f"| corpus | network | recipe | {' | '.join(kinds)} |", "|---|---|---|" + "--:|" * len(kinds)]
+    for folder in sorted((ROOT / "results" / "accuracy" / tested.FOLDER).glob("*__paper__*")):
+        found = [tested.FoldResult.read(file) for file in sorted(folder.glob("*.json"))]
+        wrong, asked = Counter(), Counter()
+        for one in (fold.predictions for fold in found):
+            for key, right in zip(one.keys, one.truth == one.predicted, strict=True):
+                copy = key.rpartition(" ")[2]
+                asked[copy] += 1
+                wrong[copy] += not right
+        cells = [f"{wrong[kind]} of {asked[kind]}" for kind in kinds]
+        of = found[0]
+        lines.append(f"| {' | '.join([of.predictions.corpus, of.predictions.model, of.recipe['name'], *cells])} |")
+    return "\n".join(lines)
+
+
 def paper_errors() -> str:
     """Errors under `paper` by kind and strength of the perturbation, from results/paper_errors.json."""
     found = json.loads((ROOT / "results" / "paper_errors.json").read_text())
@@ -173,6 +192,7 @@ def main() -> int:
         "honest": honest_table(),
         "all": tables.markdown_table(ROWS),
         "not_run": not_run.table(ROWS),
+        "errors_by_copy": errors_by_copy(),
         "paper_errors": paper_errors(),
         "costs": costs(),
         "rivals_short_run": rivals_short_run(),
