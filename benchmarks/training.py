@@ -19,7 +19,7 @@ from torch import Tensor
 from feltone.lab import provenance
 from feltone.lab.models import build, variant
 from feltone.lab.models.cost import cost
-from feltone.lab.training.ensemble import make_ensemble
+from feltone.lab.training.ensemble import make_ensemble, stacks_well
 from feltone.lab.training.loop import features_of
 from feltone.lab.training.run import Machine, best_accelerator, best_precision
 from feltone.lab.training.stages import Stage, three_stages
@@ -104,9 +104,11 @@ def plain_step(stage: str, device: str) -> Callable[[], object]:
     images, targets = (values.to(device) for values in random_samples())
     optimiser = plain.adam(network)
     first = next(network.parameters())
-    return repeated(
-        lambda rows: plain.step(network, optimiser, images[rows], targets[rows], loss, taught_by), first, device
-    )
+
+    def step(rows: Tensor) -> None:
+        plain.step(network, optimiser, images[rows], targets[rows], loss, taught_by)
+
+    return repeated(step, lambda: first.detach().flatten()[0].item(), device)
 
 
 def feltone_step(stage: str, device: str, threads: int | None = None, seeds: int = 1) -> Callable[[], object]:
@@ -119,11 +121,17 @@ def feltone_step(stage: str, device: str, threads: int | None = None, seeds: int
     images, targets = random_samples()
     feature = torch.randn(SAMPLES, networks[0].config.token_width) if value.teacher else None
     data = TrainingData(images.half().numpy(), targets.numpy(), feature)
-    if seeds == 1:
-        step = make_step(value, networks[0], data, fabric=fabric, compiled=machine.compiled)
-        return repeated(step, step.loss, device)
-    together = make_ensemble(value, networks, [data] * seeds, fabric=fabric, compiled=machine.compiled)
-    return repeated(lambda rows: together(rows.expand(seeds, -1)), together.loss, device)
+    options: dict[str, Any] = {"fabric": fabric, "compiled": machine.compiled}
+    if seeds > 1 and stacks_well(networks[0]):
+        stacked = make_ensemble(value, networks, [data] * seeds, **options)
+        return repeated(lambda rows: stacked(rows.expand(seeds, -1)), lambda: stacked.totals, device)
+    alone = [make_step(value, network, data, **options) for network in networks]
+
+    def in_turns(rows: Tensor) -> None:
+        for step in alone:
+            step(rows)
+
+    return repeated(in_turns, lambda: [step.totals for step in alone], device)
 
 
 def feltone_features(device: str) -> Callable[[], object]:
@@ -168,14 +176,14 @@ def _serve(end: Connection, stage: str, device: str, core: int | None) -> None:
             end.recv()
 
 
-def repeated(step: Callable[[Tensor], object], touched: Tensor, device: str) -> Callable[[], object]:
-    """Several steps on batches in turn, then a number that they change, which waits for the device."""
+def repeated(step: Callable[[Tensor], object], wait: Callable[[], object], device: str) -> Callable[[], object]:
+    """Several steps on batches in turn, then what waits for the device until they are done."""
     batches: Iterator[Tensor] = cycle(torch.arange(SAMPLES, device=device).split(BATCH))
 
-    def work() -> float:
+    def work() -> None:
         for _ in range(STEPS[device]):
             step(next(batches))
-        return touched.detach().flatten()[0].item()
+        wait()
 
     return work
 

@@ -10,59 +10,68 @@ import json
 import sys
 from pathlib import Path
 
+import not_run
 import speed_tables
 
 from feltone import artifact
 from feltone.files import write_text
-from feltone.lab import card, comparisons, evidence_tables, study_tables, tables, tested
+from feltone.lab import card, comparisons, evidence_tables, published, study_tables, tables, tested
 
 ROOT = Path(__file__).parents[1]
 ROWS = tables.read_rows(ROOT / "results" / "accuracy")
 DOCUMENTS = ("README.md", "RESULTS.md", "docs/protocols.md")
 PROTOCOL_ORDER = ("paper", "clean", "emobox", "speaker", "sentence", "speaker-sentence", "own", "cross")
-PAPER_STEPS = {  # steps of an epoch at batch 4, summed over folds, of the rows the paper recipe is wanted for
-    ("emodb", "paper"): 428,
-    ("emodb", "clean"): 428,
-    ("emodb", "emobox"): 5 * 428,
-    ("emodb", "speaker"): 9 * 535,
-    ("savee", "paper"): 384,
-    ("savee", "emobox"): 4 * 360,
-    ("ravdess", "emobox"): 1200,
-}
-ONE_FOLD = {("ravdess", "emobox"): " --fold 1"}  # the only one that is wanted
 HONEST = ("clean", "emobox", "speaker")  # what the card of a shipped model must tell
 SHARED = {"same_recording": "recordings", "same_speaker": "speakers", "same_sentence": "sentences"}
 
 
 def honest_table() -> str:
-    """One line per corpus, protocol, recipe and model, with its teacher, and what of the test part was trained on."""
-    groups: dict[tuple[str, int, str], dict[str, dict]] = {}
-    for row in ROWS:
-        key = (row["corpus"], PROTOCOL_ORDER.index(row["protocol"]), row["recipe"])
-        groups.setdefault(key, {})[row["model"]] = row
+    """One line per corpus and protocol: the paper's recipe beside what is to be beaten and what is published."""
+    found = {(row["corpus"], row["protocol"], row["model"], row["recipe"]): row for row in ROWS}
     lines = [
-        "| corpus | protocol | recipe | model | WA % | UAR % | its teacher's WA % | folds | test shares with train |",
-        "|---|---|---|---|--:|--:|--:|--:|---|",
+        "| corpus | protocol | student WA / UAR % | its teacher | ComParE + SVM | published | test shares with train |",
+        "|---|---|--:|--:|--:|---|---|",
     ]
-    for (corpus, protocol, recipe), models in sorted(groups.items()):
-        mark = " **†**" if PROTOCOL_ORDER[protocol] == "paper" else ""
-        teacher = models.get("teacher")
-        taught = {name: row for name, row in models.items() if name != "teacher"}
-        for model, row in (taught or models).items():  # a teacher without students stands for itself
-            cells = [
-                corpus,
-                PROTOCOL_ORDER[protocol] + mark,
-                recipe,
-                model,
-                tables.spread(row["wa"]),
-                tables.spread(row["uar"]),
-                tables.spread(teacher["wa"]) if teacher and taught else "–",
-                tables.runs(row).partition(" ×")[0],
-                shared(row["leakage"]),
-            ]
-            lines.append(f"| {' | '.join(cells)} |")
-    note = "Mean ± sd over folds, and the 95 % interval of the pooled score from resampled speakers."
+    places = {(corpus, PROTOCOL_ORDER.index(protocol)) for corpus, protocol, *_ in found}
+    for corpus, number in sorted(places):
+        protocol = PROTOCOL_ORDER[number]
+        student, teacher = (
+            next((row for recipe in ("paper", "brief") if (row := found.get((corpus, protocol, model, recipe)))), None)
+            for model in ("student", "teacher")
+        )
+        svm = found.get((corpus, protocol, "compare-svm", "compare-svm"))
+        cells = [
+            corpus,
+            protocol + (" **†**" if protocol == "paper" else ""),
+            *(both(row) for row in (student, teacher, svm)),
+            published_beside(corpus, protocol),
+            shared((student or svm or next(r for r in ROWS if r["corpus"] == corpus))["leakage"]),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    note = "WA / UAR %, mean over folds (and seeds); intervals, spreads and tests are in RESULTS.md."
     return "\n".join([*lines, "", f"{note} † **{tables.PAPER_WARNING}.**"])
+
+
+def both(row: dict | None) -> str:
+    """WA and UAR of a row, with the folds that were run where that is not all."""
+    if not row:
+        return tables.NOT_RUN
+    apart = [f"recipe {row['recipe']}"] if row["recipe"] == "brief" else []
+    if len(row["folds_run"]) < row["folds"]:
+        apart.append(f"{len(row['folds_run'])} of {row['folds']} folds")
+    scores = f"{100 * row['wa']['mean']:.1f} / {100 * row['uar']['mean']:.1f}"
+    return f"{scores} ({', '.join(apart)})" if apart else scores
+
+
+def published_beside(corpus: str, protocol: str) -> str:
+    """The figure that a reader knows: the paper's student, or the smallest of EmoBox's frozen speech models."""
+    student, frozen = published.PAPER_TABLES[-1], published.EMOBOX[0]
+    if protocol == "paper" and corpus in student.wa:
+        return f"{student.wa[corpus]} (the paper's student)"
+    if protocol == "emobox" and corpus in frozen.scores:
+        wa, uar = frozen.scores[corpus]
+        return f"{wa} / {uar} ({frozen.model}, {frozen.parameters / 1e6:.0f} M)"
+    return "–"
 
 
 def shared(leakage: dict[str, float | None]) -> str:
@@ -99,25 +108,6 @@ def front_end() -> str:
     difference, clips = found["max_abs_difference"], found["clips"]
     librosa = f"librosa {found['librosa']}"
     return f"Largest difference from {librosa} on {clips} real recordings: {difference:.1e} (image values 0–1)."
-
-
-def not_run() -> str:
-    """Rows of runs/paper.sh that are not here yet, with what they would cost and the command that runs them."""
-    run = {(row["corpus"], row["protocol"]): row for row in ROWS if row["recipe"] == "paper"}
-    hours = run["emodb", "paper"]["train_seconds"] / 3600 / PAPER_STEPS["emodb", "paper"]
-    lines = ["| corpus | protocol | folds | estimated core hours | command |", "|---|---|---|--:|---|"]
-    for (corpus, protocol), steps in PAPER_STEPS.items():
-        only = ONE_FOLD.get((corpus, protocol), "")
-        row = run.get((corpus, protocol))
-        done = len(row["folds_run"]) if row else 0
-        share = 1 - done / (1 if only else row["folds"]) if row else 1
-        if share:
-            folds = f"{done} of {row['folds']} run" if row else "none run"
-            command = (
-                f"feltone train paper --corpus {corpus} --protocol {protocol}{only} --out runs/{corpus}-{protocol}"
-            )
-            lines.append(f"| {corpus} | {protocol} | {folds} | {hours * steps * share:.1f} | `{command}` |")
-    return "\n".join(lines)
 
 
 def paper_errors() -> str:
@@ -182,7 +172,7 @@ def main() -> int:
     made = {
         "honest": honest_table(),
         "all": tables.markdown_table(ROWS),
-        "not_run": not_run(),
+        "not_run": not_run.table(ROWS),
         "paper_errors": paper_errors(),
         "costs": costs(),
         "rivals_short_run": rivals_short_run(),

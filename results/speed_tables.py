@@ -2,6 +2,7 @@
 
 bench-NAME.json     `feltone bench` on the machine of that name
 profile-NAME.json   `python -m feltone_benchmarks.profile` there
+gpu-NAME.json       training on a GPU of that name
 agreement.json      the plain path and Feltone's on every EmoDB clip
 growth.json         how cost grows
 """
@@ -45,6 +46,7 @@ def tables() -> dict[str, str]:
         "speed_targets": targets(),
         "agreement": agreement(),
         "profile": profile(),
+        "speed_gpu": gpu(),
         "growth": growth(),
         "serving": serving(),
         "browser": browser(),
@@ -98,6 +100,39 @@ def targets() -> str:
             cells.append("missing" if value is None else f"{value:.3g}{'' if reached else ' **missed**'}")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def gpu() -> str:
+    """Training on a GPU: a step alone and with others, and what was asked of it."""
+    text = []
+    for found in documents("gpu"):
+        lines = ["| side | ms a step | set-up s | commit | |", "|---|--:|--:|---|---|"]
+        for name, side in found["sides"].items():
+            cells = [report.number(side["median_ms"]), report.number(side.get("warm_up_s")), side["commit"]]
+            lines.append(f"| {' | '.join([name, *cells, side['what']])} |")
+        together, alone = found["ten_runs_together"], found["emodb_steps_alone_s"]
+        asked = {
+            "≥ 8 × eager, one network, stage 1": _judged(found["stage1_ratio"], 8),
+            "≥ 8 × eager, one network, stages 2 and 3": _judged(found["stage23_ratio"], 8),
+            "five students in ≤ 2 × the time of one": _judged(-found["stage23_five_in_times_one"], -2),
+            "five teachers in ≤ 2 × the time of one": "missing",
+            "EmoDB's three stages in ≤ 3 min": f"{alone:.0f} s of steps and {found['emodb_set_up_alone_s']:.0f} s of "
+            "set-up, from the rows above; not run alone from end to end",
+            "CREMA-D's in ≤ 20 min": "missing",
+        }
+        seconds = together["teachers_s"] + together["students_s"]
+        text += [
+            f"{found['machine']['device']}, {found['precision']}, {found['date']}:",
+            "\n".join(lines),
+            "\n".join(["| asked | |", "|---|---|", *(f"| {words} | {what} |" for words, what in asked.items())]),
+            f"Ten runs together ({together['what']}): {seconds:.0f} s, {together['steps_of_all']:,} steps.",
+            " ".join(found["notes"]),
+        ]
+    return "\n\n".join(text)
+
+
+def _judged(value: float, wanted: float) -> str:
+    return f"{abs(value):.3g}{'' if value >= wanted else ' **missed**'}"
 
 
 def agreement() -> str:

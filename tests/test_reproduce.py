@@ -1,0 +1,183 @@
+"""The evidence: a plan that knows what is done, runs that go on where they were killed, rows that say how they came."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from feltone.doors import cli
+from feltone.errors import ConfigError
+from feltone.lab import recipes, reproduce
+from feltone.lab.protocols import PAPER_WARNING
+from feltone.lab.recipes import Recipe
+from feltone.lab.reproduce import Task
+from feltone.lab.tested import FoldResult
+from feltone.lab.training.stages import three_stages
+
+TASK = Task("paper", "emodb", "clean", seeds=2)
+QUICKLY = ["--accelerator", "cpu", "--no-compile", "--precision", "32", "--threads", "1"]
+
+
+def in_one_epoch() -> Recipe:
+    """The paper's recipe with a student for a teacher and an epoch for fifty."""
+    return Recipe("paper", three_stages("student", "student", epochs=1))
+
+
+@pytest.fixture(scope="module")
+def short_paper() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipes, "RECIPES", recipes.RECIPES | {"paper": in_one_epoch})
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(synthetic_emodb: Path, tmp_path_factory: pytest.TempPathFactory, short_paper: None) -> Path:
+    """A folder in which table 3's own row was reproduced on the small corpus, under `clean` with two seeds."""
+    folder = tmp_path_factory.mktemp("evidence")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FELTONE_CACHE", str(folder / "cache"))
+        assert cli.run(command(synthetic_emodb, folder, "--seeds", "2")) == 0
+    return folder
+
+
+def command(data: Path, folder: Path, *options: str) -> list[str]:
+    chosen = ["--recipe", "paper", "--corpus", "emodb", "--protocol", "clean", *options]
+    where = ["--data", str(data), "--out", str(folder / "runs"), "--results", str(folder / "results")]
+    return ["reproduce", "table3", *chosen, *where, *QUICKLY]
+
+
+def test_a_row_is_pooled_over_its_seeds_and_names_the_command_that_makes_it(finished: Path) -> None:
+    row = json.loads((finished / "results" / "emodb__clean__student.json").read_text())
+    assert row["seeds"] == [0, 1] and row["folds_run"] == [1] and row["leakage"]["same_recording"] == 0
+    assert row["command"] == TASK.command and row["train_seconds"] > 0
+    verb, what, *options = row["command"].split()[1:]
+    assert (verb, what) == ("reproduce", "all") and reproduce.tasks(what, only=["paper"])
+    assert options[options.index("--protocol") + 1] == "clean"
+
+
+def test_networks_tested_directly_answer_as_their_artefacts_do(finished: Path, synthetic_emodb: Path) -> None:
+    """What `feltone train` exports and tests through ONNX Runtime, from the very same weights."""
+    (planned, *_), _ = reproduce.plan([TASK], synthetic_emodb, finished / "results")
+    folder = finished / "runs" / TASK.out / "seed-0" / "fold-1"
+    direct = FoldResult.read(reproduce.result_files(TASK, planned.job, finished / "results")["student"])
+    out = str(finished / "runs" / TASK.out)
+    options = ["--corpus", "emodb", "--protocol", "clean", "--data", str(synthetic_emodb), "--out", out]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FELTONE_CACHE", str(finished / "cache"))
+        assert cli.run(["train", "paper", *options, *QUICKLY]) == 0
+    exported = FoldResult.read(folder / "student.tested.json")
+    assert exported.predictions.keys == direct.predictions.keys
+    assert abs(exported.predictions.probabilities - direct.predictions.probabilities).max() < 1e-4
+
+
+def test_nothing_is_done_twice(finished: Path, synthetic_emodb: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {file: file.stat().st_mtime_ns for file in (finished / "results").rglob("*.json")}
+    assert cli.run(command(synthetic_emodb, finished, "--seeds", "2")) == 0
+    assert "nothing is left to do" in capsys.readouterr().err
+    assert {file: file.stat().st_mtime_ns for file in (finished / "results").rglob("*.json")} == before
+
+
+def test_results_of_another_recipe_do_not_count(finished: Path, synthetic_emodb: Path) -> None:
+    def done() -> list[bool]:
+        return [one.done for one in reproduce.plan([TASK], synthetic_emodb, finished / "results")[0]]
+
+    assert done() == [True, True]
+    longer = Recipe("paper", tuple(replace(stage, epochs=2) for stage in in_one_epoch().stages))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipes, "RECIPES", recipes.RECIPES | {"paper": lambda: longer})
+        assert done() == [False, False]
+
+
+def test_a_plan_is_printed_and_trains_nothing(
+    synthetic_emodb: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], short_paper: None
+) -> None:
+    assert cli.run(command(synthetic_emodb, tmp_path, "--plan")) == 0
+    told = capsys.readouterr()
+    assert told.out.splitlines()[1].split()[:5] == ["paper", "emodb", "clean", "3", "0"]
+    assert "without --plan" in told.err and not (tmp_path / "runs").exists() and not (tmp_path / "results").exists()
+
+
+def test_a_corpus_that_cannot_be_divided_is_named_and_the_others_go_on(
+    synthetic_emodb: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], short_paper: None
+) -> None:
+    arguments = command(synthetic_emodb, tmp_path, "--plan", "--corpus", "savee", "--protocol", "emobox")
+    assert cli.run(arguments) == 0
+    told = capsys.readouterr()
+    assert ["paper", "emodb", "clean"] in [line.split()[:3] for line in told.out.splitlines()]
+    assert "savee under clean" in told.err and "emodb under emobox" in told.err
+
+
+def test_a_row_under_paper_carries_its_warning(
+    synthetic_emodb: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], short_paper: None
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FELTONE_CACHE", str(tmp_path / "cache"))
+        chosen = command(synthetic_emodb, tmp_path, "--seeds", "1")
+        assert cli.run(["paper" if word == "clean" else word for word in chosen]) == 0
+    assert capsys.readouterr().out.count(PAPER_WARNING) == 2  # teacher and student
+    row = json.loads((tmp_path / "results" / "emodb__paper__student.json").read_text())
+    assert row["warning"] == PAPER_WARNING and row["leakage"]["same_recording"] > 0.9
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_killed_in_the_middle_the_same_command_finishes_with_the_same_answers(
+    synthetic_emodb: Path, tmp_path: Path, finished: Path
+) -> None:
+    program = (
+        "import sys; from feltone.doors import cli; from feltone.lab import recipes; "
+        "from feltone.lab.recipes import Recipe; from feltone.lab.training import loop; "
+        "from feltone.lab.training.stages import three_stages; loop.CHECKPOINT_SECONDS = 0.2; "
+        "recipes.RECIPES = recipes.RECIPES | "
+        "{'paper': lambda: Recipe('paper', three_stages('student', 'student', epochs=1))}; "
+        "sys.exit(cli.run(sys.argv[1:]))"
+    )
+    environment = os.environ | {"FELTONE_CACHE": str(finished / "cache")}
+    line = [sys.executable, "-c", program, *command(synthetic_emodb, tmp_path, "--seeds", "2")]
+    started = subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 240
+    while not list((tmp_path / "runs").rglob("matching.checkpoint")) and time.monotonic() < until:
+        time.sleep(0.02)
+    started.send_signal(signal.SIGKILL)
+    assert started.wait() == -signal.SIGKILL
+    assert not list((tmp_path / "results").rglob("*.json"))
+    done = subprocess.run(line, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for mine in (tmp_path / "results" / "folds").rglob("*.json"):
+        other = finished / "results" / "folds" / mine.relative_to(tmp_path / "results" / "folds")
+        mine, other = FoldResult.read(mine), FoldResult.read(other)
+        assert (mine.predictions.probabilities == other.predictions.probabilities).all()
+
+
+def test_jobs_are_grouped_by_recipe_and_labels_not_by_protocol(finished: Path, synthetic_emodb: Path) -> None:
+    tasks = [TASK, replace(TASK, protocol="speaker", seeds=1), replace(TASK, recipe="nope", seeds=1)]
+    planned, _ = reproduce.plan(tasks, synthetic_emodb, finished / "nowhere")
+    sizes = [[(one.task.recipe, one.task.protocol) for one in group] for group in reproduce.together(planned, 16)]
+    assert sorted(map(len, sizes)) == [1, 6]  # two seeds under clean with four folds of speakers; and one of nope
+    assert {recipe for group in sizes for recipe, _ in group} == {"paper", "nope"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        ({"what": "table9"}, "table1"),
+        ({"what": "all", "wanted": ["own"]}, "protocol 'own'"),
+        ({"what": "table3", "only": ["ast"]}, "paper, septr"),
+    ],
+)
+def test_what_is_not_known_is_told_with_what_is(arguments: dict, fault: str) -> None:
+    with pytest.raises(ConfigError, match=fault):
+        reproduce.tasks(**arguments)
+
+
+def test_what_says_most_for_its_cost_comes_first() -> None:
+    order = [(task.recipe, task.corpus, task.protocol) for task in reproduce.tasks("all")]
+    assert order[0] == ("paper", "emodb", "paper")
+    assert {recipe for recipe, corpus, _ in order[-20:]} == {"septr"}
+    assert order.index(("paper", "crema-d", "paper")) > order.index(("ast", "emodb", "paper"))
