@@ -68,7 +68,7 @@ def attention(
             with_study=study,
             progress=lambda done, total: advance(),
         )
-    _write(drawn, out, numbers)
+    write_drawn(drawn, out, numbers)
 
 
 @figure.command()
@@ -83,7 +83,7 @@ def positions(run: Path, corpus: str, data: Path, without: Path | None, out: Pat
     from feltone.lab.dataset import cache_folder
     from feltone.lab.evidence_figures import draw_positions
 
-    _write(draw_positions(run, _clips(corpus, data), cache_folder(), without=without), out, numbers)
+    write_drawn(draw_positions(run, _clips(corpus, data), cache_folder(), without=without), out, numbers)
 
 
 @figure.command()
@@ -111,7 +111,7 @@ def features(
     from feltone.lab.experiment import Experiment
 
     experiment = Experiment(corpus, data, "", folds_from=folds_from, test_corpus=test_corpus)
-    _write(draw_features(run, experiment, cache_folder(), method=method), out, numbers)
+    write_drawn(draw_features(run, experiment, cache_folder(), method=method), out, numbers)
 
 
 @figure.command()
@@ -124,7 +124,7 @@ def plane(corpus: str, rows: Path, out: Path, numbers: Path | None) -> None:
     from feltone.lab.evidence_figures import draw_plane
     from feltone.lab.tables import read_rows
 
-    _write(draw_plane(read_rows(rows), corpus), out, numbers)
+    write_drawn(draw_plane(read_rows(rows), corpus), out, numbers)
 
 
 @figure.command()
@@ -135,7 +135,7 @@ def confusion(row: Path, out: Path, numbers: Path | None) -> None:
     """Confusion matrix of a row, results/accuracy/NAME.json."""
     from feltone.lab.evidence_figures import draw_confusion
 
-    _write(draw_confusion(row), out, numbers)
+    write_drawn(draw_confusion(row), out, numbers)
 
 
 def _clips(corpus: str, data: Path) -> "tuple[Clip, ...]":
@@ -144,7 +144,7 @@ def _clips(corpus: str, data: Path) -> "tuple[Clip, ...]":
     return Material.read(corpus, data).clips
 
 
-def _write(drawn: "Drawn", out: Path, numbers: Path | None) -> None:
+def write_drawn(drawn: "Drawn", out: Path, numbers: Path | None) -> None:
     from feltone.files import write_atomically, write_text
 
     if out.suffix.lower() != ".png":

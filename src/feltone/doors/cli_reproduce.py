@@ -42,13 +42,16 @@ def reproduce(
 ) -> None:
     """Train and score what the published tables are made of.
 
-    WHAT is table1, table2, table3 or all. Prints its plan first; what is there is not done again, and the same command
-    continues where it stopped.
+    WHAT is table1, table2, table3, attention or all. Prints its plan first; what is there is not done again, and the
+    same command continues where it stopped. `attention` also draws the masks by 128x1 and 16x16 patches.
     """
-    from feltone.doors.reproduce import reproduce_rows
+    from feltone.doors.reproduce import draw_attention, reproduce_rows
     from feltone.lab import reproduce as evidence
     from feltone.lab.training.run import Machine
 
     machine = Machine.of(accelerator, 1, precision, compile, threads, together)
-    wanted = evidence.tasks(what, corpus or evidence.CORPORA, protocol or evidence.PROTOCOLS, recipe, seeds, fold)
+    usual = evidence.PROTOCOLS if what != "attention" else ("paper",)
+    wanted = evidence.tasks(what, corpus or evidence.CORPORA, protocol or usual, recipe, seeds, fold)
     reproduce_rows(wanted, data, out, results, machine, only_plan=only_plan)
+    if what == "attention" and not only_plan:
+        draw_attention(wanted, data, out)

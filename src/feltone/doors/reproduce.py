@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from feltone.doors import console
+from feltone.doors.cli_figures import write_drawn
 from feltone.doors.laboratory import headline
-from feltone.lab import reproduce
+from feltone.lab import evidence_figures, reproduce
+from feltone.lab.dataset import cache_folder
+from feltone.lab.experiment import Material
 from feltone.lab.models.cost import cost
 from feltone.lab.pace import step_seconds
 from feltone.lab.recipes import recipe
@@ -40,6 +43,21 @@ def reproduce_rows(
             if values["warning"]:
                 console.out.print(f"  warning: {values['warning']}", markup=False)
     console.say(f"rows in {results}; next: make results")
+
+
+def draw_attention(wanted: Sequence[Task], data: Path, out: Path) -> None:
+    """Masks of a clip and of its perturbed versions by both patch shapes, and how well they agree over a corpus."""
+    pairs: dict[tuple[str, str], list[Path]] = {}
+    for task in wanted:
+        pairs.setdefault((task.corpus, task.protocol), []).append(reproduce.trained_folder(task, out))
+    for (corpus, protocol), folders in pairs.items():
+        absent = [folder for folder in folders if not (folder / "teacher.safetensors").is_file()]
+        if absent or len(folders) < 2:
+            console.say(f"not drawn: attention on {corpus} needs {absent[0] if absent else 'both patch shapes'}")
+            continue
+        drawn = evidence_figures.draw_attention(folders, Material.read(corpus, data).clips, cache_folder())
+        picture = out / f"attention-{corpus}-{protocol}.png"
+        write_drawn(drawn, picture, picture.with_suffix(".json"))
 
 
 def show(planned: Sequence[Planned], machine: Machine) -> None:

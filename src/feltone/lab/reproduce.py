@@ -35,8 +35,9 @@ TABLES = {
     "table1": ("paper", "nope"),
     "table2": ("paper-12", "ast"),
     "table3": ("paper", "septr"),
+    "attention": ("paper", "paper-16x16"),
 }
-"""Published table -> the recipes of its rows (SPEC §5)."""
+"""Published table, or the figure of attention -> the recipes of its rows (SPEC §5)."""
 
 ORDER = ("paper", "nope", "paper-12", "paper-16x16", "ast", "septr")
 """All recipes, those first that say most for their cost."""
@@ -144,6 +145,11 @@ def _jobs(task: Task, material: Material, data: Path) -> Iterator[Job]:
         yield from (Job(fold, len(folds), seed) for fold in chosen(folds, task.folds))
 
 
+def trained_folder(task: Task, out: Path, seed: int = 0, fold: int = 1) -> Path:
+    """Where the run of a task's fold lives."""
+    return run_folder(out / task.out, seed, fold)
+
+
 def result_files(task: Task, job: Job, results: Path) -> dict[str, Path]:
     """File of a job's results, per stage whose network counts."""
     made = recipe(task.recipe)
@@ -241,7 +247,7 @@ def judged(one: Planned, stage: str, network: Network, folder: Path, machine: Ma
 
 
 def _folder(one: Planned, out: Path) -> Path:
-    return run_folder(out / one.task.out, one.job.seed, one.job.fold.index)
+    return trained_folder(one.task, out, one.job.seed, one.job.fold.index)
 
 
 def _plain(made: Recipe) -> dict[str, object]:
