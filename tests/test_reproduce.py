@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from feltone.doors import cli
 from feltone.errors import ConfigError
@@ -30,10 +31,15 @@ def in_one_epoch() -> Recipe:
     return Recipe("paper", three_stages("student", "student", epochs=1))
 
 
+def in_squares() -> Recipe:
+    """The same with square patches."""
+    return Recipe("paper-16x16", three_stages("student-16x16", "student-16x16", epochs=1))
+
+
 @pytest.fixture(scope="module")
 def short_paper() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recipes, "RECIPES", recipes.RECIPES | {"paper": in_one_epoch})
+        patch.setattr(recipes, "RECIPES", recipes.RECIPES | {"paper": in_one_epoch, "paper-16x16": in_squares})
         yield
 
 
@@ -82,6 +88,21 @@ def test_nothing_is_done_twice(finished: Path, synthetic_emodb: Path, capsys: py
     assert cli.run(command(synthetic_emodb, finished, "--seeds", "2")) == 0
     assert "nothing is left to do" in capsys.readouterr().err
     assert {file: file.stat().st_mtime_ns for file in (finished / "results").rglob("*.json")} == before
+
+
+def test_attention_is_drawn_of_both_patch_shapes_once_they_are_trained(
+    finished: Path, synthetic_emodb: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = command(synthetic_emodb, finished, "--seeds", "1")
+    line[1:4] = ["attention"]  # of both recipes; the slices are there already
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FELTONE_CACHE", str(finished / "cache"))
+        assert cli.run(line) == 0
+    picture = finished / "runs" / "attention-emodb-clean.png"
+    assert str(picture) in capsys.readouterr().out.replace("\n", "")
+    numbers = json.loads(picture.with_suffix(".json").read_text())
+    assert set(numbers["studies"]) == {"128×1 patches", "16×16 patches"}
+    assert Image.open(picture).width > 500
 
 
 def test_results_of_another_recipe_do_not_count(finished: Path, synthetic_emodb: Path) -> None:

@@ -145,6 +145,7 @@ def _clips(corpus: str, data: Path) -> "tuple[Clip, ...]":
 
 
 def write_drawn(drawn: "Drawn", out: Path, numbers: Path | None) -> None:
+    """Write a figure and its numbers, and print where it lies."""
     from feltone.files import write_atomically, write_text
 
     if out.suffix.lower() != ".png":
