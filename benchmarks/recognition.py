@@ -32,6 +32,7 @@ WHAT = {
     "opensmile-eGeMAPSv02": "88 functionals, no classifier",
     "ast": "transformers, 86 M, random weights, own features; pads to 10.24 s",
     "wav2vec2-base": "transformers, 95 M, random weights",
+    "septr": "8.9 M, random weights, Feltone's front end",
 }
 """Every side in a few words, in the order of the table."""
 
@@ -70,6 +71,7 @@ def sides(folder: Path) -> list[Side]:
         ),
         Side("ast", f"{rivals}:ast", {"wav": wav}, torch),
         Side("wav2vec2-base", f"{rivals}:wav2vec2", {"wav": wav}, torch),
+        Side("septr", f"{rivals}:septr", {"wav": wav}, ("torch",)),
     ]
 
 

@@ -34,6 +34,22 @@ def wav2vec2(wav: str) -> Callable[[], object]:
     return _network(wav, Wav2Vec2ForSequenceClassification(Wav2Vec2Config()), Wav2Vec2FeatureExtractor())
 
 
+def septr(wav: str) -> Callable[[], object]:
+    """SepTr (8.9 M) as the laboratory has it, eager, behind Feltone's front end."""
+    import torch
+
+    from feltone.lab.models import build, variant
+
+    network, config = build(variant("septr"), classes=7, seed=0).eval(), features.DEFAULT
+
+    def work() -> object:
+        image = features.log_mel_image(audio.load(wav, config.sample_rate, end=config.clip_seconds), config)
+        with torch.inference_mode():
+            return network(torch.from_numpy(image)[None]).logits.softmax(-1)
+
+    return work
+
+
 def openvino(wav: str, precision: str) -> Callable[[], object]:
     """Feltone's front end and fp32 graph, run by OpenVINO with inference precision "f32" or "bf16"."""
     from openvino import Core

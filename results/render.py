@@ -115,8 +115,9 @@ def errors_by_copy() -> str:
     """Errors under `paper` by kind of copy, from the tested folds: of every corpus, recipe and network."""
     kinds = tuple(augment.COPIES)
     lines = [f"| corpus | network | recipe | {' | '.join(kinds)} |", "|---|---|---|" + "--:|" * len(kinds)]
-    for folder in sorted((ROOT / "results" / "accuracy" / tested.FOLDER).glob("*__paper__*")):
-        found = [tested.FoldResult.read(file) for file in sorted(folder.glob("*.json"))]
+    for found in tested.kept(ROOT / "results" / "accuracy").values():
+        if found[0].predictions.protocol != "paper":
+            continue
         wrong, asked = Counter(), Counter()
         for one in (fold.predictions for fold in found):
             for key, right in zip(one.keys, one.truth == one.predicted, strict=True):

@@ -102,7 +102,8 @@ def test_attention_is_drawn_of_both_patch_shapes_once_they_are_trained(
     assert str(picture) in capsys.readouterr().out.replace("\n", "")
     numbers = json.loads(picture.with_suffix(".json").read_text())
     assert set(numbers["studies"]) == {"128×1 patches", "16×16 patches"}
-    assert Image.open(picture).width > 500
+    with Image.open(picture) as drawn:
+        assert drawn.width > 500
 
 
 def test_results_of_another_recipe_do_not_count(finished: Path, synthetic_emodb: Path) -> None:

@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 
 from feltone.errors import ConfigError, CorpusError, ProtocolError
-from feltone.files import write_json, write_text
+from feltone.files import write_json
 from feltone.lab import dataset, protocols, provenance, tested
-from feltone.lab.evaluate import RunFacts, row_file
+from feltone.lab.evaluate import RunFacts
 from feltone.lab.experiment import Experiment, Material, chosen, kept_stages, run_folder
 from feltone.lab.judging import Exam
 from feltone.lab.models import Network
@@ -152,11 +152,9 @@ def trained_folder(task: Task, out: Path, seed: int = 0, fold: int = 1) -> Path:
 
 def result_files(task: Task, job: Job, results: Path) -> dict[str, Path]:
     """File of a job's results, per stage whose network counts."""
-    made = recipe(task.recipe)
-    named = None if made.name == "paper" else made.name
-    rows = {stage: row_file(task.corpus, task.protocol, stage, named) for stage in kept_stages(made)}
-    name = f"seed-{job.seed}-fold-{job.fold.index}.json"
-    return {stage: results / tested.FOLDER / row.removesuffix(".json") / name for stage, row in rows.items()}
+    made, of = recipe(task.recipe), (job.seed, job.fold.index)
+    names = {stage: tested.row_name(task.corpus, task.protocol, stage, made.name) for stage in kept_stages(made)}
+    return {stage: tested.kept_at(results, name, *of) for stage, name in names.items()}
 
 
 def is_done(task: Task, job: Job, results: Path) -> bool:
@@ -166,7 +164,7 @@ def is_done(task: Task, job: Job, results: Path) -> bool:
         if not file.is_file():
             return False
         found = FoldResult.read(file)
-        if found.predictions.keys != keys or found.recipe["stages"] != _plain(recipe(task.recipe))["stages"]:
+        if found.predictions.keys != keys or found.recipe != _plain(recipe(task.recipe)):
             return False
     return True
 
@@ -216,14 +214,13 @@ def train(
 
 def record(one: Planned, networks: Mapping[str, Network], out: Path, results: Path, machine: Machine) -> None:
     """Keep what networks say about their test part among the results."""
-    files = result_files(one.task, one.job, results)
     for stage, network in networks.items():
-        write_text(files[stage], judged(one, stage, network, _folder(one, out), machine).to_json())
+        tested.keep(judged(one, stage, network, _folder(one, out), machine), results)
 
 
 def write_row(folder: Path, results: Path) -> Path:
     """The row of a folder of tested folds, written anew."""
-    found = [FoldResult.read(file) for file in sorted(folder.glob("*.json"))]
+    found = tested.in_folder(folder)
     write_json(results / found[0].row_name, tested.row_of(found))
     return results / found[0].row_name
 
@@ -240,6 +237,7 @@ def judged(one: Planned, stage: str, network: Network, folder: Path, machine: Ma
         commit=provenance.commit(),
         command=one.task.command,
         date=provenance.today(),
+        weights=network.config.weights,
     )
     exam = Exam(job.fold, job.seed, stage, one.material.name)
     answers = exam.by_network(network, job.labels, made.features, machine.fabric().device)

@@ -62,9 +62,9 @@ class FoldResult:
 
     @property
     def row_name(self) -> str:
-        """File of the row that the fold belongs to; recipe `paper` goes without saying, and one named as its model."""
-        of, recipe = self.predictions, self.recipe["name"]
-        return row_file(of.corpus, of.protocol, of.model, None if recipe in ("paper", of.model) else recipe)
+        """File of the row that the fold belongs to."""
+        of = self.predictions
+        return row_name(of.corpus, of.protocol, of.model, self.recipe["name"])
 
     def to_json(self) -> str:
         """A JSON document with one line per sample."""
@@ -85,6 +85,20 @@ class FoldResult:
             raise FeltoneError(f"{file}: is no tested fold ({fault}); delete it and train that fold again") from None
 
 
+def row_name(corpus: str, protocol: str, model: str, recipe: str) -> str:
+    """File of a row; recipe `paper` goes without saying, and one named as its model.
+
+    >>> row_name("emodb", "clean", "student", "brief"), row_name("emodb", "clean", "septr", "septr")
+    ('emodb__clean__student__brief.json', 'emodb__clean__septr.json')
+    """
+    return row_file(corpus, protocol, model, None if recipe in ("paper", model) else recipe)
+
+
+def kept_at(results: Path, row: str, seed: int, fold: int) -> Path:
+    """Where a tested fold of a row is kept among the results."""
+    return results / FOLDER / row.removesuffix(".json") / f"seed-{seed}-fold-{fold}.json"
+
+
 def of_run(run: Path) -> dict[str, list[FoldResult]]:
     """Tested networks of a run folder, by stage; raises `ConfigError` when there is none yet."""
     found: dict[str, list[FoldResult]] = {}
@@ -97,19 +111,26 @@ def of_run(run: Path) -> dict[str, list[FoldResult]]:
 
 def collected(fresh: Sequence[FoldResult], results: Path) -> list[FoldResult]:
     """Keep tested folds of one row among the results; all that are kept of that row, these included."""
-    folder = results / FOLDER / fresh[0].row_name.removesuffix(".json")
-    for one in fresh:
-        of = one.predictions
-        write_text(folder / f"seed-{of.seed}-fold-{of.fold}.json", one.to_json())
+    files = [keep(one, results) for one in fresh]
+    return in_folder(files[0].parent)
+
+
+def keep(one: FoldResult, results: Path) -> Path:
+    """Keep a tested fold among the results; its file."""
+    file = kept_at(results, one.row_name, one.predictions.seed, one.predictions.fold)
+    write_text(file, one.to_json())
+    return file
+
+
+def in_folder(folder: Path) -> list[FoldResult]:
+    """All tested folds of one row."""
     return [FoldResult.read(file) for file in sorted(folder.glob("*.json"))]
 
 
 def kept(results: Path) -> dict[str, list[FoldResult]]:
     """All tested folds that are kept among the results, by the name of their row's file without its ending."""
-    found: dict[str, list[FoldResult]] = {}
-    for file in sorted((results / FOLDER).glob("*/*.json")):
-        found.setdefault(file.parent.name, []).append(FoldResult.read(file))
-    return found
+    folders = sorted(path for path in (results / FOLDER).glob("*") if path.is_dir())
+    return {folder.name: there for folder in folders if (there := in_folder(folder))}
 
 
 def row_of(tested: Sequence[FoldResult]) -> dict[str, Any]:
