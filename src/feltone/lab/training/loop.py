@@ -158,7 +158,7 @@ def _share(rows: Rows, fabric: Fabric) -> Rows:
     return rows if rows.shape[-1] % fabric.world_size else rows[..., fabric.global_rank :: fabric.world_size]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Course:
     """A stage under way: the step that is repeated, and how far it has come with every learner."""
 
