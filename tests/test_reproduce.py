@@ -126,6 +126,15 @@ def test_a_plan_is_printed_and_trains_nothing(
     assert "without --plan" in told.err and not (tmp_path / "runs").exists() and not (tmp_path / "results").exists()
 
 
+def test_nothing_is_begun_that_would_take_longer_than_there_is_time(
+    synthetic_emodb: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], short_paper: None
+) -> None:
+    assert cli.run(command(synthetic_emodb, tmp_path, "--minutes", "0")) == 3
+    told = capsys.readouterr().err
+    assert told.count("left for another time") == 3 and "3 runs are left" in told
+    assert not (tmp_path / "runs").exists() and not (tmp_path / "results").exists()
+
+
 def test_a_corpus_that_cannot_be_divided_is_named_and_the_others_go_on(
     synthetic_emodb: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], short_paper: None
 ) -> None:

@@ -18,6 +18,7 @@ from feltone.doors.options import PATH
 @click.option("--out", type=PATH, default="runs/reproduce", help="Folder of the runs; continued when it exists.")
 @click.option("--results", type=PATH, default="results/accuracy", help="Folder of the rows and of tested folds.")
 @click.option("--plan", "only_plan", is_flag=True, help="Say what would run and how long, and stop.")
+@click.option("--minutes", type=float, help="Begin nothing that would take longer; the rest is for another time.")
 @click.option("--together", type=int, help="Runs trained at once, at most; by default 1, on a GPU 16.")
 @click.option("--precision", default="auto", help="bf16, 32, or auto: bf16 where the processor has it.")
 @click.option("--compile/--no-compile", default=True, help="Compile the networks (needs a C++ compiler).")
@@ -34,12 +35,13 @@ def reproduce(
     out: Path,
     results: Path,
     only_plan: bool,
+    minutes: float | None,
     together: int | None,
     precision: str,
     compile: bool,
     accelerator: str,
     threads: int | None,
-) -> None:
+) -> int:
     """Train and score what the published tables are made of.
 
     WHAT is table1, table2, table3, attention or all. Prints its plan first; what is there is not done again, and the
@@ -52,6 +54,7 @@ def reproduce(
     machine = Machine.of(accelerator, 1, precision, compile, threads, together)
     usual = evidence.PROTOCOLS if what != "attention" else ("paper",)
     wanted = evidence.tasks(what, corpus or evidence.CORPORA, protocol or usual, recipe, seeds, fold)
-    reproduce_rows(wanted, data, out, results, machine, only_plan=only_plan)
+    code = reproduce_rows(wanted, data, out, results, machine, only_plan=only_plan, minutes=minutes)
     if what == "attention" and not only_plan:
         draw_attention(wanted, data, out)
+    return code

@@ -1,7 +1,8 @@
 """`feltone reproduce`: the plan, then the runs, then the rows that have grown."""
 
 import json
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,31 +19,59 @@ from feltone.lab.reproduce import Planned, Task
 from feltone.lab.training.run import Machine
 from feltone.lab.training.stages import Stage
 
+DONE, IN_PART = 0, 3  # exit codes
+
 
 def reproduce_rows(
-    wanted: Sequence[Task], data: Path, out: Path, results: Path, machine: Machine, *, only_plan: bool
-) -> None:
-    """Say what will be done, and unless `only_plan`, do it."""
+    wanted: Sequence[Task],
+    data: Path,
+    out: Path,
+    results: Path,
+    machine: Machine,
+    *,
+    only_plan: bool,
+    minutes: float | None = None,
+) -> int:
+    """Say what will be done, and unless `only_plan`, do it; the exit code.
+
+    With `minutes`, no group of runs is begun that would not be through by then, judged by the steps measured for the
+    plan and by how the groups before it kept to that.
+    """
+    begun, keeps_to = time.monotonic(), 1.0  # the share of the plan's time that groups really take
     planned, impossible = reproduce.plan(wanted, data, results)
-    show(planned, machine)
+    todo = [one for one in planned if not one.done]
+    seconds = paces(todo, machine)
+    show(planned, seconds)
     for line in impossible:
         console.say(f"not possible: {line}")
-    todo = [one for one in planned if not one.done]
     if only_plan or not todo:
         console.say("next: the same command without --plan" if todo else "nothing is left to do; next: make results")
-        return
+        return DONE
+    left = 0
     groups = reproduce.together(todo, machine.runs_at_once(len(todo)))
     for number, group in enumerate(groups, start=1):
-        title = f"group {number} of {len(groups)}: {named(group)}"
-        with console.TrainingProgress(title) as show_first:
+        expected, now = sum(time_of(one, seconds) for one in group), time.monotonic()
+        if minutes is not None and now + keeps_to * expected > begun + 60 * minutes:
+            left += len(group)
+            console.say(f"left for another time, about {duration(keeps_to * expected)}: {named(group)}")
+            continue
+        with console.TrainingProgress(f"group {number} of {len(groups)}: {named(group)}") as show_first:
             on_ticks: list[Callable[[Any], None]] = [show_first, *[lambda tick: None] * (len(group) - 1)]
             grown = reproduce.run(group, out, results, machine, on_ticks)
-        for file in grown:
-            values = json.loads(file.read_text(encoding="utf-8"))
-            console.out.print(headline(values), markup=False)
-            if values["warning"]:
-                console.out.print(f"  warning: {values['warning']}", markup=False)
-    console.say(f"rows in {results}; next: make results")
+        keeps_to = (time.monotonic() - now) / expected
+        tell(grown)
+    again = f"{left} runs are left, give the same command again; " if left else ""
+    console.say(f"{again}rows in {results}; next: make results")
+    return IN_PART if left else DONE
+
+
+def tell(rows: Sequence[Path]) -> None:
+    """Headlines of rows, with their warnings."""
+    for file in rows:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        console.out.print(headline(values), markup=False)
+        if values["warning"]:
+            console.out.print(f"  warning: {values['warning']}", markup=False)
 
 
 def draw_attention(wanted: Sequence[Task], data: Path, out: Path) -> None:
@@ -60,20 +89,24 @@ def draw_attention(wanted: Sequence[Task], data: Path, out: Path) -> None:
         write_drawn(drawn, picture, picture.with_suffix(".json"))
 
 
-def show(planned: Sequence[Planned], machine: Machine) -> None:
+def show(planned: Sequence[Planned], seconds: Mapping[str, float]) -> None:
     """The plan as a table: per task what is done, what is left, and about how long that takes one run at a time."""
-    seconds = paces([one for one in planned if not one.done], machine)
     lines, whole = [], 0.0
     for task in dict.fromkeys(one.task for one in planned):
         jobs = [one for one in planned if one.task == task]
         left = [one for one in jobs if not one.done]
-        needed = sum(steps * seconds[learner] for one in left for learner, steps in one.steps.items())
+        needed = sum(time_of(one, seconds) for one in left)
         whole += needed
         cells = [task.recipe, task.corpus, task.protocol, str(len(jobs)), str(len(jobs) - len(left))]
         lines.append([*cells, duration(needed) if left else "-"])
     console.table(["recipe", "corpus", "protocol", "runs", "done", "left, about"], lines, numeric=(3, 4, 5))
     if whole:
         console.say(f"about {duration(whole)} in all, from a step of each network measured here, uncompiled and alone")
+
+
+def time_of(one: Planned, seconds: Mapping[str, float]) -> float:
+    """Seconds of the steps of a run, at these seconds per step of every network."""
+    return sum(steps * seconds[learner] for learner, steps in one.steps.items())
 
 
 def paces(todo: Sequence[Planned], machine: Machine) -> dict[str, float]:
