@@ -149,8 +149,8 @@ def test_independent_clips_get_the_textbook_interval():
     assert (found.low, found.high) == pytest.approx((right.mean() - error, right.mean() + error), abs=0.006)
 
 
-@pytest.mark.parametrize("clusters", [["a"] * 6, ["a", "b", None, "a", "b", "a"]])
-def test_without_speakers_clips_are_drawn_and_the_interval_says_so(clusters):
+@pytest.mark.parametrize("clusters", [["a"] * 6, ["a", "b", None, "c", "d", "e"], ["a", "b", "c"] * 2])
+def test_without_enough_speakers_clips_are_drawn_and_the_interval_says_so(clusters):
     found = metrics.clustered_bootstrap(_mean_right(np.array([1.0, 0, 1, 0, 1, 1])), clusters)
     assert (found.unit, found.units) == ("clip", 6)
     copies = metrics.clustered_bootstrap(

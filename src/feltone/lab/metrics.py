@@ -15,6 +15,7 @@ from sklearn.metrics import confusion_matrix
 
 Floats = NDArray[np.float64]
 BINS = 15  # of confidence, equally wide
+FEWEST_SPEAKERS = 4  # to be drawn as wholes: two that happen to score alike would make an interval of no width
 CHUNK = 4_000_000  # weights held at a time while resampling: 32 MB
 
 
@@ -141,8 +142,9 @@ def clustered_bootstrap(
     """95 % percentile interval of a statistic when whole speakers are drawn with replacement.
 
     Clips of one speaker resemble each other, so an interval from single clips is too narrow. Where a speaker is
-    unknown, or there is only one, clips are drawn after all, and the interval says so. With few speakers (SAVEE has
-    four) it is still optimistic. What it covers is the choice of test speakers, not that of the training data.
+    unknown, or there are fewer than `FEWEST_SPEAKERS`, clips are drawn after all, and the interval says so. With few
+    speakers (SAVEE has four) it is still optimistic. What it covers is the choice of test speakers, not that of the
+    training data.
 
     Args:
         statistic: from weights (resamples, samples), how often each sample was drawn, to values (resamples,).
@@ -152,10 +154,10 @@ def clustered_bootstrap(
         clips: the recording of every sample, where several samples share one; else every sample is its own.
 
     >>> right = np.array([1.0, 1.0, 0.0, 0.0])
-    >>> clustered_bootstrap(lambda weights: weights @ right / weights.sum(1), ["a", "a", "b", "b"])
-    Interval(low=0.0, high=1.0, unit='speaker', units=2)
+    >>> clustered_bootstrap(lambda weights: weights @ right / weights.sum(1), ["a", "b", "c", "d"])
+    Interval(low=0.0, high=1.0, unit='speaker', units=4)
     """
-    unit = "clip" if None in clusters or len(set(clusters)) < 2 else "speaker"
+    unit = drawn_unit(clusters)
     drawn = (range(len(clusters)) if clips is None else clips) if unit == "clip" else clusters
     names, unit_of = np.unique(np.asarray(drawn), return_inverse=True)
     units, rng = len(names), np.random.default_rng(seed)
@@ -166,6 +168,11 @@ def clustered_bootstrap(
     ]
     low, high = np.quantile(np.concatenate(values), [0.025, 0.975])
     return Interval(float(low), float(high), unit, units)
+
+
+def drawn_unit(speakers: Sequence[str | None]) -> str:
+    """What is drawn with replacement for an interval, given the speaker of every sample: "speaker" or "clip"."""
+    return "clip" if None in speakers or len(set(speakers)) < FEWEST_SPEAKERS else "speaker"
 
 
 def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> McNemar:

@@ -146,7 +146,7 @@ def _paired(first: Sequence[FoldResult], second: Sequence[FoldResult]) -> list[t
 def _by_unit(runs: Sequence[Predictions]) -> _Judged:
     """What may be drawn with replacement, as `metrics.clustered_bootstrap` decides it, and the confusion of each."""
     people = [person for run in runs for person in run.people]
-    unit = "clip" if None in people or len(set(people)) < 2 else "speaker"
+    unit = metrics.drawn_unit(people)
     drawn = people if unit == "speaker" else [clip for run in runs for clip in run.clips]
     names, unit_of = np.unique(np.asarray(drawn), return_inverse=True)
     seeds = sorted({run.seed for run in runs})
