@@ -61,8 +61,10 @@ def listen(
     try:
         with _source(file, device, config.sample_rate) as (rate, heard), _display(as_json=as_json) as show:
             for update, intervals in updates(recognize, Hearing(rate, ear, config), heard, round(rate * interval)):
-                show(update)
-                shares[update["label"]] += intervals
+                try:
+                    show(update)
+                finally:  # Ctrl-C comes as soon as something is shown: what was shown is counted
+                    shares[update["label"]] += intervals
                 if intervals > 1 and not late:
                     late = True
                     console.say("updates come late, and some are skipped; a longer --interval asks for fewer")
