@@ -144,7 +144,7 @@ def train_jobs(
     machine: Machine,
     on_ticks: Sequence[Callable[[Tick], None]],
 ) -> list[dict[str, Artifact]]:
-    """Train and export the networks of jobs of one size, all at once; what is already done is not done again.
+    """Train and export the networks of jobs of alike size, all at once; what is already done is not done again.
 
     The artefacts of every job, by stage.
     """
