@@ -33,4 +33,5 @@ class MissingExtraError(FeltoneError):
     """An optional part of Feltone is not installed."""
 
     def __init__(self, purpose: str, extra: str) -> None:
+        self.purpose, self.extra = purpose, extra
         super().__init__(f"{purpose} needs an optional part of Feltone: pip install 'feltone[{extra}]'")
