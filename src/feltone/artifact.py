@@ -108,7 +108,7 @@ def load(model: str | Path | None = None, *, verify: bool = True) -> Artifact:
     folder = find(model)
     artifact = described(folder)
     for name, expected in artifact.description["files"].items():
-        _check(folder, name, expected, verify)
+        check_file(folder, name, expected if verify else None)
     return artifact
 
 
@@ -159,6 +159,16 @@ def seal(folder: Path, description: dict[str, Any]) -> Artifact:
     return load(folder)
 
 
+def check_file(folder: Path, name: str, expected: str | None) -> None:
+    """Refuse, with `ArtifactError`, a file that is missing, lies elsewhere, or has not the SHA-256 that is expected."""
+    file = folder / name
+    _refuse_stray(folder, file)
+    if not file.is_file():
+        raise ArtifactError(f"{file}: is missing from the model; obtain the model again")
+    if expected is not None and digest(file) != expected:
+        raise ArtifactError(f"{file}: differs from what was sealed (SHA-256); obtain the model again")
+
+
 def digest(file: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with file.open("rb") as handle:
@@ -177,15 +187,6 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(description, dict):
         raise ArtifactError(f"{file}: is not a JSON object; obtain the model again")
     return description
-
-
-def _check(folder: Path, name: str, expected: str, verify: bool) -> None:
-    file = folder / name
-    _refuse_stray(folder, file)
-    if not file.is_file():
-        raise ArtifactError(f"{file}: is missing from the model; obtain the model again")
-    if verify and digest(file) != expected:
-        raise ArtifactError(f"{file}: differs from what was sealed (SHA-256); obtain the model again")
 
 
 def _refuse_stray(folder: Path, file: Path) -> None:

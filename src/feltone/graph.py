@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from feltone import limits
@@ -88,6 +90,20 @@ def check_contract(file: Path, loaded: onnxruntime.InferenceSession, bands: int,
         if value.type != "tensor(float)" or len(value.shape) != len(shape) or clash:
             sized = ", ".join(str(size or "any") for size in shape)
             raise ArtifactError(f"{file}: its {name} is {value.type} {value.shape}, not float ({sized})")
+
+
+def run(
+    file: Path, loaded: onnxruntime.InferenceSession, given: dict[str, NDArray[np.float32]], labels: int
+) -> list[NDArray[np.float32]]:
+    """Logits, embedding and attention of a batch; raises `ArtifactError` where the graph does not give them."""
+    try:
+        logits, embedding, attention = loaded.run(OUTPUTS, given)
+    except FAULTS as fault:
+        raise ArtifactError(f"{file}: fails when it runs ({_line(fault)}); obtain the model again") from None
+    shaped = logits.shape == (len(given["image"]), labels) and embedding.ndim == 2 and attention.ndim == 4
+    if not shaped or not np.isfinite(logits).all():
+        raise ArtifactError(f"{file}: gives no finite logits for {labels} labels; obtain the model again")
+    return [logits, embedding, attention]
 
 
 def look_through(file: Path) -> None:

@@ -96,8 +96,7 @@ class Recognizer:
         return Outputs(softmax(logits), logits, embedding, np.concatenate([attention[..., :-1], silence], -1))
 
     def _run(self, inputs: dict[str, Array]) -> list[Array]:
-        outputs: list[Array] = self._session.run(graph.OUTPUTS, inputs)
-        return outputs
+        return graph.run(self.artifact.graph(self.precision), self._session, inputs, len(self.labels))
 
     def waveform(self, samples: Waveform) -> Prediction:
         """Recognise the first `clip_seconds` of mono float32 samples at the model's sampling rate.

@@ -201,6 +201,19 @@ def export(model: str | None, kind: str, out: Path, check_on: Path | None, as_js
 
 
 @app.command()
+@click.argument("model", required=False)
+@as_json
+def verify(model: str | None, as_json: bool) -> int:
+    """Check everything about a model before it is used: its files, its form, its graphs, its weights, its ledger.
+
+    MODEL is a model folder, a shipped model, hf:owner/model, or a file of `feltone export`.
+    """
+    from feltone.doors.verify import verify_model
+
+    return verify_model(model, as_json=as_json)
+
+
+@app.command()
 @click.argument("model")
 @click.argument("repository", metavar="OWNER/MODEL")
 @click.option("--private", is_flag=True, help="For you and those you let in.")
