@@ -79,9 +79,9 @@ def refusal(source: audio.Source) -> str:
     """The message with which a source is refused: one line that begins with its name."""
     with pytest.raises(FeltoneError) as caught:
         audio.load(source)
-    message = str(caught.value)
-    assert message.startswith(f"{audio.name_of(source)}: ") and "\n" not in message
-    return message.removeprefix(f"{audio.name_of(source)}: ")
+    message, name = str(caught.value), str(AudioError(f"{audio.name_of(source)}: "))  # what is no text is escaped
+    assert message.startswith(name) and "\n" not in message
+    return message.removeprefix(name)
 
 
 # ---- what is read ----

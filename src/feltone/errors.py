@@ -6,7 +6,13 @@ escapes is a fault of ours.
 
 
 class FeltoneError(Exception):
-    """The request cannot be met as asked; the message says what to change."""
+    """The request cannot be met as asked; the message says what to change.
+
+    Messages repeat what files are called and hold: what would break the line, or command a terminal, is escaped.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(one if one.isprintable() else ascii(one)[1:-1] for one in message))
 
 
 class AudioError(FeltoneError):

@@ -31,6 +31,7 @@ FAULTS = (
     runtime.NotImplemented,
     runtime.RuntimeException,
     runtime.EPFail,
+    UnicodeDecodeError,  # where it says what is wrong with a name that is no text
 )
 """What ONNX Runtime raises for a graph it cannot use; the classes share no parent of their own."""
 
@@ -70,7 +71,10 @@ def session(file: Path, threads: int | None) -> onnxruntime.InferenceSession:
     if threads:
         options.intra_op_num_threads = threads
     try:
-        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        # Without a second attempt by the same provider, which it would announce on standard output.
+        return onnxruntime.InferenceSession(
+            str(file), options, providers=["CPUExecutionProvider"], enable_fallback=False
+        )
     except FAULTS as fault:
         raise ArtifactError(f"{file}: ONNX Runtime cannot use it ({_line(fault)}); obtain the model again") from None
 

@@ -4,6 +4,7 @@ Exit codes: 0 done; 2 the request was wrong (one line says how); 3 done in part 
 1 a fault of ours (with a traceback).
 """
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -53,6 +54,9 @@ def app(context: click.Context, version: bool) -> None:
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name of a file need not be text; written so, it is what JSON has for it as well.
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
