@@ -128,16 +128,23 @@ def safetensors_header(file: Path) -> dict[str, dict[str, Any]]:
     try:
         header: dict[str, dict[str, Any]] = json.loads(content)
         header.pop("__metadata__", None)
-        spans = sorted(tuple(map(int, entry["data_offsets"])) for entry in header.values())
-        sizes = [BYTES_OF[entry["dtype"]] * math.prod(map(int, entry["shape"])) for entry in header.values()]
+        places = sorted(_place(**entry) for entry in header.values())
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ArtifactError(f"{file}: its header is damaged; obtain the model again") from None
-    ends = [0, *(end for _, end in spans)]
-    follow = all(begin == end for (begin, _), end in zip(spans, ends, strict=False))
-    fit = sorted(sizes) == sorted(end - begin for begin, end in spans)
-    if not follow or not fit or ends[-1] != file.stat().st_size - 8 - size:
-        raise ArtifactError(f"{file}: its tensors do not fill it exactly; obtain the model again")
+    at = 0
+    for begin, end, needed in [*places, (file.stat().st_size - 8 - size,) * 2 + (0,)]:
+        if begin != at or end - begin != needed:
+            raise ArtifactError(f"{file}: its tensors do not fill it exactly; obtain the model again")
+        at = end
     return header
+
+
+def _place(dtype: str, shape: list[int], data_offsets: list[int]) -> tuple[int, int, int]:
+    """Where a tensor begins and ends, and how many bytes it needs."""
+    begin, end = data_offsets
+    if not all(isinstance(one, int) and one >= 0 for one in (begin, end, *shape)):
+        raise ValueError("sizes are whole numbers")
+    return begin, end, BYTES_OF[dtype] * math.prod(shape)
 
 
 def _graph(told: Artifact, precision: str) -> str:

@@ -5,14 +5,19 @@ escapes is a fault of ours.
 """
 
 
+def printable(text: str) -> str:
+    """A text that stands in one line and commands no terminal: what would is escaped, as are halves of characters."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
 class FeltoneError(Exception):
     """The request cannot be met as asked; the message says what to change.
 
-    Messages repeat what files are called and hold: what would break the line, or command a terminal, is escaped.
+    Messages repeat what files are called and hold, made `printable`.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__("".join(one if one.isprintable() else ascii(one)[1:-1] for one in message))
+        super().__init__(printable(message))
 
 
 class AudioError(FeltoneError):
