@@ -5,13 +5,17 @@
 #   make check             formatter, linter, type checker
 #   make results           every number in the documents, from results/
 #   make web               the browser page, from web/ into src/feltone/doors/page/ (needs Node 20)
+#   make fuzz              what strangers send, guided by coverage (50 minutes); ARGS="audio --seconds 60"
+#   make pins              constraints.txt, constraints-hashed.txt, supply/core.txt, from this environment and the index
+#   make sbom              build/feltone.cdx.json: what the core is built from (CycloneDX)
+#   make audit             known vulnerabilities of what is served, where their data can be reached
 #   make bench             this machine's speed beside the alternatives (10 minutes); ARGS="--only recognition"
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check format results web bench clean
+.PHONY: demo test check format results web bench fuzz pins sbom audit clean
 
 demo: $(VENV)/.core
 	@$(BIN)/feltone demo $(if $(AUDIO),"$(AUDIO)")
@@ -38,6 +42,24 @@ web:
 bench: $(VENV)/.bench
 	$(BIN)/feltone bench $(ARGS)
 
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python fuzz/run.py $(or $(ARGS),all --out results/fuzz.json)
+
+pins: $(VENV)/.supply
+	$(BIN)/python supply/pins.py
+
+# Of an environment that holds the core and nothing else, pip included.
+sbom: $(VENV)/.supply
+	rm -rf build/core && $(PYTHON) -m venv --without-pip build/core
+	$(BIN)/python -m pip --disable-pip-version-check --python build/core/bin/python install --quiet --constraint constraints.txt .
+	$(BIN)/cyclonedx-py environment build/core/bin/python --pyproject pyproject.toml --output-reproducible \
+	  --output-file build/feltone.cdx.json
+	@echo "build/feltone.cdx.json: written"
+
+# Strict: a package whose vulnerabilities cannot be looked up is a failure, not a clean bill.
+audit: $(VENV)/.supply
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip --requirement constraints-hashed.txt
+
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
 
@@ -53,6 +75,14 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[train,media,hub,serve,live,tensorboard,dev]'
 	@touch $@ $(VENV)/.core
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	$(PIP) --editable '.[fuzz]'
+	@touch $@
+
+$(VENV)/.supply: $(VENV)/.dev
+	$(PIP) --editable '.[supply]'
+	@touch $@
 
 $(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[bench]'

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import not_run
 import speed_tables
+import trust_tables
 
 from feltone import artifact
 from feltone.files import write_text
@@ -20,7 +21,7 @@ from feltone.lab import augment, card, comparisons, evidence_tables, published, 
 
 ROOT = Path(__file__).parents[1]
 ROWS = tables.read_rows(ROOT / "results" / "accuracy")
-DOCUMENTS = ("README.md", "RESULTS.md", "docs/protocols.md")
+DOCUMENTS = ("README.md", "RESULTS.md", "docs/protocols.md", "docs/reliability.md")
 PROTOCOL_ORDER = ("paper", "clean", "emobox", "speaker", "sentence", "speaker-sentence", "own", "cross")
 HONEST = ("clean", "emobox", "speaker")  # what the card of a shipped model must tell
 SHARED = {"same_recording": "recordings", "same_speaker": "speakers", "same_sentence": "sentences"}
@@ -199,6 +200,7 @@ def main() -> int:
         "rivals_short_run": rivals_short_run(),
         "front_end": front_end(),
         **speed_tables.tables(),
+        **trust_tables.tables(),
         **evidence_beside(compared),
     }
     wanted = {file: tables.render(file.read_text(), made) for file in map(ROOT.joinpath, DOCUMENTS)}

@@ -79,9 +79,9 @@ def refusal(source: audio.Source) -> str:
     """The message with which a source is refused: one line that begins with its name."""
     with pytest.raises(FeltoneError) as caught:
         audio.load(source)
-    message = str(caught.value)
-    assert message.startswith(f"{audio.name_of(source)}: ") and "\n" not in message
-    return message.removeprefix(f"{audio.name_of(source)}: ")
+    message, name = str(caught.value), str(AudioError(f"{audio.name_of(source)}: "))  # what is no text is escaped
+    assert message.startswith(name) and "\n" not in message
+    return message.removeprefix(name)
 
 
 # ---- what is read ----
@@ -411,7 +411,7 @@ def test_joined_mp3s_are_refused_and_tagged_ones_are_not() -> None:
     np.testing.assert_array_equal(audio.load(piece + b"TAG" + b"x" * 125), audio.load(piece))
 
 
-@pytest.mark.parametrize("rate", [1, 500, 4_000_000])
+@pytest.mark.parametrize("rate", [768_001, 4_000_000, 10**9])
 def test_an_impossible_sampling_rate_is_a_damaged_header(rate: int) -> None:
     content = bytearray(WAV)
     struct.pack_into("<I", content, 24, rate)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -47,6 +48,21 @@ def test_a_bad_file_among_good_ones_is_listed_and_the_rest_is_done(
     assert [Path(p["file"]).name for p in document["predictions"]] == ["voice.wav"]
     assert [Path(e["file"]).name for e in document["errors"]] == ["bad.wav"]
     assert "bad.wav" in printed.err and "1 recognised, 1 not" in printed.err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system keeps names that are no text out")
+def test_a_name_that_is_no_text_is_printed_escaped(voice: Path, tmp_path: Path) -> None:
+    (tmp_path / "odd").mkdir()
+    odd = os.fsencode(tmp_path / "odd") + b"/\xff\x1b[2J.wav"
+    Path(os.fsdecode(odd)).write_bytes(voice.read_bytes())
+    Path(os.fsdecode(odd + b".wav")).write_bytes(b"no recording")
+    command = [sys.executable, "-m", "feltone.doors.cli", "predict", str(tmp_path / "odd"), "--json"]
+    strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(command, capture_output=True, env=strict)
+    assert done.returncode == 3, done.stderr
+    (found,) = json.loads(done.stdout)["predictions"]
+    assert os.fsencode(found["file"]) == odd, "what is escaped can be read back"
+    assert b"\x1b" not in done.stderr and b"\\udcff\\x1b[2J.wav.wav: " in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,19 @@
     artifact.json         labels in order, features, sizes, recipe, scores, source, SHA-256 of the other files
     README.md             the model card
 
-Loading executes no code. What is missing, altered or newer than this version is refused in one line.
+Loading executes no code and opens nothing outside the folder. What is missing, altered, misshapen or newer than this
+version is refused in one line. What else can be asked of a model is asked by `checks.py`, for `feltone verify`.
 """
 
 import hashlib
 import json
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from feltone import limits
 from feltone.errors import ArtifactError, FeltoneError
 from feltone.features import FeatureConfig
 from feltone.files import write_json
@@ -24,6 +28,16 @@ from feltone.labels import LabelSet
 SCHEMA = 1
 DESCRIPTION = "artifact.json"
 GRAPHS = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
+SHAPE: dict[str, type] = {
+    "schema": int,
+    "name": str,
+    "labels": list,
+    "outputs": int,
+    "features": dict,
+    "files": dict,
+}
+"""What `artifact.json` must say, and as what; the rest is provenance, which recognition does without."""
+SHA256 = re.compile(r"[0-9a-f]{64}")
 SHIPPED = Path(__file__).parent / "weights"
 DEFAULT_NAME = "student-emodb"
 
@@ -53,12 +67,15 @@ class Artifact:
     @property
     def patches(self) -> tuple[int, int]:
         """Rows and columns of patches that the network's attention is over; they tile the image."""
-        model = self.description["model"]
-        if "patches" in model:
-            rows, columns = model["patches"]
-            return rows, columns
-        (height, width), (high, wide) = model["image"], model["patch"]  # the first artefacts tell sizes in pixels
-        return height // high, width // wide
+        model: Any = self.description.get("model")
+        try:
+            if "patches" in model:
+                rows, columns = map(int, model["patches"])
+                return rows, columns
+            (height, width), (high, wide) = model["image"], model["patch"]  # the first artefacts tell sizes in pixels
+            return int(height // high), int(width // wide)
+        except (KeyError, TypeError, ValueError, ZeroDivisionError):
+            raise ArtifactError(f"{self.folder / DESCRIPTION}: does not tell the patches of its network") from None
 
 
 def find(model: str | Path | None = None) -> Path:
@@ -78,6 +95,10 @@ def find(model: str | Path | None = None) -> Path:
         return shipped
     if (Path(name) / DESCRIPTION).is_file():
         return Path(name)
+    if Path(name).is_file():
+        raise ArtifactError(
+            f"{name}: is a file, and a model is a folder; unpack an archive first, name the folder then"
+        )
     known = ", ".join(sorted(path.parent.name for path in SHIPPED.glob(f"*/{DESCRIPTION}")))
     raise ArtifactError(f"{name}: no such model; shipped: {known}; or a folder with {DESCRIPTION}, or hf:owner/model")
 
@@ -85,33 +106,46 @@ def find(model: str | Path | None = None) -> Path:
 def load(model: str | Path | None = None, *, verify: bool = True) -> Artifact:
     """A model folder, checked: schema, labels, features and (unless `verify=False`) the SHA-256 of every file."""
     folder = find(model)
-    file = folder / DESCRIPTION
-    try:
-        description = json.loads(file.read_text(encoding="utf-8"))
-        schema = int(description["schema"])
-        if schema > SCHEMA:
-            raise ArtifactError(f"{file}: schema {schema} is newer than this Feltone reads ({SCHEMA}); upgrade feltone")
-        artifact = Artifact(
-            folder,
-            LabelSet(tuple(description["labels"])),
-            FeatureConfig.from_dict(description["features"]),
-            description,
-        )
-        outputs = int(description["outputs"])
-        files = dict(description["files"])
-    except (json.JSONDecodeError, UnicodeDecodeError) as fault:
-        raise ArtifactError(f"{file}: is not JSON ({fault}); obtain the model again") from None
-    except KeyError as fault:
-        raise ArtifactError(f"{file}: says nothing about {fault}; obtain the model again") from None
-    except FeltoneError as fault:
-        raise ArtifactError(f"{file}: {fault}".replace(f"{file}: {file}: ", f"{file}: ")) from None
-    if outputs != len(artifact.labels):
-        raise ArtifactError(
-            f"{file}: {len(artifact.labels)} labels for {outputs} outputs; a label is missing or too many"
-        )
-    for name, expected in files.items():
-        _check(folder / name, expected, verify)
+    artifact = described(folder)
+    for name, expected in artifact.description["files"].items():
+        check_file(folder, name, expected if verify else None)
     return artifact
+
+
+def described(folder: Path) -> Artifact:
+    """What the description of a model folder says, held to its form; the other files are not looked at.
+
+    Raises:
+        ArtifactError: not JSON, of a newer schema, something missing or of another kind than it should be, or naming
+            files that lie elsewhere.
+    """
+    file = folder / DESCRIPTION
+    _refuse_stray(folder, file)
+    description = _read(file)
+    for key, kind in SHAPE.items():
+        if key not in description:
+            raise ArtifactError(f"{file}: says nothing about '{key}'; obtain the model again")
+        if not isinstance(description[key], kind):
+            raise ArtifactError(f"{file}: '{key}' is no {kind.__name__}; obtain the model again")
+        if key == "schema" and description[key] > SCHEMA:
+            newer = f"schema {description[key]} is newer than this Feltone reads ({SCHEMA}); upgrade feltone"
+            raise ArtifactError(f"{file}: {newer}")
+    for name, expected in description["files"].items():
+        if Path(name).name != name or "\\" in name or "\0" in name or name in ("", ".", ".."):
+            raise ArtifactError(f"{file}: names a file outside the model ({name!r}); do not use this model")
+        if not isinstance(expected, str) or not SHA256.fullmatch(expected):
+            raise ArtifactError(f"{file}: has no SHA-256 for '{name}'; obtain the model again")
+    if not all(isinstance(label, str) for label in description["labels"]):
+        raise ArtifactError(f"{file}: 'labels' are not all text; obtain the model again")
+    try:
+        labels = LabelSet(tuple(description["labels"]))
+        features = FeatureConfig.from_dict(description["features"])
+    except FeltoneError as fault:
+        raise ArtifactError(f"{file}: {fault}") from None
+    if description["outputs"] != len(labels):
+        counts = f"{len(labels)} labels for {description['outputs']} outputs"
+        raise ArtifactError(f"{file}: {counts}; a label is missing or too many")
+    return Artifact(folder, labels, features, description)
 
 
 def seal(folder: Path, description: dict[str, Any]) -> Artifact:
@@ -125,14 +159,43 @@ def seal(folder: Path, description: dict[str, Any]) -> Artifact:
     return load(folder)
 
 
+def check_file(folder: Path, name: str, expected: str | None) -> None:
+    """Refuse, with `ArtifactError`, a file that is missing, lies elsewhere, or has not the SHA-256 that is expected."""
+    file = folder / name
+    _refuse_stray(folder, file)
+    if not file.is_file():
+        raise ArtifactError(f"{file}: is missing from the model; obtain the model again")
+    if expected is not None and digest(file) != expected:
+        raise ArtifactError(f"{file}: differs from what was sealed (SHA-256); obtain the model again")
+
+
 def digest(file: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with file.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def _check(file: Path, expected: str, verify: bool) -> None:
-    if not file.is_file():
-        raise ArtifactError(f"{file}: is missing from the model; obtain the model again")
-    if verify and digest(file) != expected:
-        raise ArtifactError(f"{file}: differs from what was sealed (SHA-256); obtain the model again")
+def _read(file: Path) -> dict[str, Any]:
+    if file.stat().st_size > limits.DESCRIPTION_BYTES:
+        raise ArtifactError(f"{file}: larger than {limits.DESCRIPTION_BYTES} bytes, the most a description may have")
+    try:
+        description = json.loads(file.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ArtifactError(f"{file}: is nested too deeply; obtain the model again") from None
+    except ValueError as fault:  # not JSON, not UTF-8, or a number of thousands of digits
+        raise ArtifactError(f"{file}: is not JSON ({fault}); obtain the model again") from None
+    if not isinstance(description, dict):
+        raise ArtifactError(f"{file}: is not a JSON object; obtain the model again")
+    return description
+
+
+def _refuse_stray(folder: Path, file: Path) -> None:
+    """Refuse a link out of the folder: a model must not show what else lies on the disk.
+
+    The hub's cache keeps the files of all commits beside them, in `blobs`, and links to them from `snapshots/COMMIT`.
+    """
+    home = Path(os.path.realpath(folder))
+    homes = [home, home.parents[1] / "blobs"] if home.parent.name == "snapshots" else [home]
+    real = Path(os.path.realpath(file))
+    if real.parent not in homes:
+        raise ArtifactError(f"{file}: is a link out of the model, to {real}; do not use this model")

@@ -2,7 +2,7 @@
 
 wav, flac, ogg, opus and mp3 go through soundfile; every other container (m4a, webm, video) through PyAV, an extra.
 The content decides, not the file's name. Whole files and long recordings take the same road: `stream` yields
-chunks of bounded size, and `load` joins them. What happens to awkward input:
+chunks of bounded size, and `load` joins them. What a file may ask for stands in `limits.py`. Awkward input:
 
     stereo, 8-96 kHz, 24 bit, float    mixed, resampled, scaled: a normal result; silence gives zeros
     wav of unknown length (a pipe's)   read to its end
@@ -24,6 +24,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from feltone import limits
 from feltone.errors import AudioError, MissingExtraError
 from feltone.features import Waveform
 
@@ -33,9 +34,22 @@ SUFFIXES = frozenset(_SUFFIXES.split())
 """Names by which a folder's recordings are found; a file named directly is read whatever its name."""
 
 CHUNK_SECONDS = 1  # of decoded audio held at a time
-RATES_HZ = (1_000, 768_000)  # a header outside this range is damaged, and would turn a second into gigabytes
 LOUDEST = 1e12  # above 32-bit integers stored as float; beyond it spectra overflow
 SLACK_SECONDS = 0.1  # by which an m4a may fall short of its header: encoders pad, editors round
+# FFmpeg knows 400 containers and 500 codecs, most of them long gone and little watched: a stranger's file may choose
+# among those that speech comes in, and pictures are not decoded at all.
+CONTAINERS = "mov,matroska,webm,asf,amr,aac,avi,mpegts,mpeg,flv,ogg,mp3,flac,wav,w64,aiff,au,caf,ac3,eac3"
+CODECS = (
+    "aac,aac_latm,alac,amrnb,amrwb,libopencore_amrnb,libopencore_amrwb,opus,libopus,vorbis,libvorbis,flac,"
+    "mp1,mp1float,mp2,mp2float,mp3,mp3float,ac3,eac3,dca,wmav1,wmav2,wmapro,wmalossless,gsm,gsm_ms,"
+    "adpcm_ms,adpcm_ima_wav,adpcm_ima_qt,adpcm_swf,pcm_alaw,pcm_mulaw,pcm_u8,pcm_s8,pcm_bluray,pcm_dvd,"
+    "pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be"
+)
+AV_OPTIONS = {
+    "protocol_whitelist": "none",  # a playlist that somebody sends must not make FFmpeg open further files or addresses
+    "format_whitelist": CONTAINERS,
+    "codec_whitelist": CODECS,
+}
 Block = tuple[NDArray[np.float32], int]  # samples x channels, and their rate in Hz
 
 
@@ -61,6 +75,9 @@ def load(source: Source, sample_rate: int = 16_000, *, start: float = 0.0, end: 
         if len(wanted):  # an empty slice would keep its whole chunk in memory
             kept.append(wanted)
         seen += len(chunk)
+        if 4 * (seen - first) > limits.HELD_BYTES:
+            most = limits.HELD_BYTES / 4 / sample_rate
+            raise _refusal(source, f"longer than the {most:.0f} s that are kept at once; name segments, or stream it")
         if last is not None and seen >= last:
             break
     if not kept:
@@ -74,10 +91,10 @@ def stream(source: Source, sample_rate: int = 16_000) -> Iterator[Waveform]:
 
     resampler, samples = None, 0
     for block, rate in _decoded(source):
-        if not RATES_HZ[0] <= rate <= RATES_HZ[1]:
-            raise _refusal(source, f"its header is damaged: {rate} samples a second")
         mono = _checked_mono(block, source, samples, rate)
         samples += len(mono)
+        if samples > limits.SECONDS * rate:
+            raise _refusal(source, f"longer than {limits.SECONDS // 3600} hours; send it in parts")
         if rate != sample_rate:
             resampler = resampler or soxr.ResampleStream(rate, sample_rate, 1, dtype="float32")
             mono = resampler.resample_chunk(mono)
@@ -109,6 +126,14 @@ def name_of(source: Source) -> str:
 
 def _refusal(source: Source, fault: str) -> AudioError:
     return AudioError(f"{name_of(source)}: {fault}")
+
+
+def _check_header(source: Source, rate: int, channels: int) -> None:
+    lowest, highest = limits.RATES_HZ
+    if not lowest <= rate <= highest:
+        raise _refusal(source, f"its header is damaged: {rate} samples a second (possible: {lowest} to {highest})")
+    if not 1 <= channels <= limits.CHANNELS:
+        raise _refusal(source, f"its header claims {channels} channels ({limits.CHANNELS} at most); mix it down first")
 
 
 def _checked_mono(block: NDArray[np.float32], source: Source, before: int, rate: int) -> Waveform:
@@ -191,7 +216,8 @@ def _blocks(sound: Any, source: Source) -> Iterator[Block]:
     if found and not any(abs(promised - unknown) <= 1 << 16 for unknown in (1 << 31, 1 << 32)):
         raise _refusal(source, f"truncated: its header promises {promised} bytes of sound, {found} are there")
     sound.seekable = lambda: False  # or else it seeks after each read, and fails at the end of a FLAC without a length
-    size, read = CHUNK_SECONDS * min(sound.samplerate, RATES_HZ[1]), 0
+    _check_header(source, sound.samplerate, sound.channels)
+    size, read = min(CHUNK_SECONDS * sound.samplerate, limits.BLOCK_SAMPLES // sound.channels), 0
     try:
         while len(block := sound.read(size, dtype="float32", always_2d=True)):
             read += len(block)
@@ -208,15 +234,18 @@ def _decoded_by_av(content: _Content, source: Source, refusal: str) -> Iterator[
     except ImportError:
         raise MissingExtraError(f"{name_of(source)}: {refusal} Reading m4a, webm or video", "media") from None
     try:
-        # No protocols: a playlist that somebody sends must not make FFmpeg open further files or addresses.
-        with av.open(content, options={"protocol_whitelist": "none"}, metadata_errors="replace") as container:
+        with av.open(content, options=AV_OPTIONS, metadata_errors="replace") as container:
             if not container.streams.audio:
                 raise _refusal(source, "has no audio track")
             # Interleaved, because PyAV reads beyond its memory where more than eight channels lie apart.
             converters: dict[Any, Any] = defaultdict(lambda: av.AudioResampler(format="flt"))
             track, reached, rate = container.streams.audio[0], 0.0, 0
+            codec = track.codec_context.name if track.codec_context else "nothing that is known"
+            if codec not in CODECS.split(","):
+                raise _refusal(source, f"its sound is coded as {codec}, which is not read; convert it to flac")
             for frame in container.decode(track):
                 rate = rate or frame.sample_rate
+                _check_header(source, frame.sample_rate, frame.layout.nb_channels)
                 if frame.sample_rate != rate:
                     raise _refusal(source, f"changes its sampling rate at {reached:.2f} s; convert it to flac")
                 for packed in converters[frame.format.name, frame.layout.name].resample(frame):

@@ -5,8 +5,19 @@ escapes is a fault of ours.
 """
 
 
+def printable(text: str) -> str:
+    """A text that stands in one line and commands no terminal: what would is escaped, as are halves of characters."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
 class FeltoneError(Exception):
-    """The request cannot be met as asked; the message says what to change."""
+    """The request cannot be met as asked; the message says what to change.
+
+    Messages repeat what files are called and hold, made `printable`.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class AudioError(FeltoneError):
@@ -33,4 +44,5 @@ class MissingExtraError(FeltoneError):
     """An optional part of Feltone is not installed."""
 
     def __init__(self, purpose: str, extra: str) -> None:
+        self.purpose, self.extra = purpose, extra
         super().__init__(f"{purpose} needs an optional part of Feltone: pip install 'feltone[{extra}]'")

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from feltone import limits
 from feltone.errors import ConfigError
 
 Waveform = NDArray[np.float32]  # samples, full scale at +-1
@@ -59,6 +60,11 @@ class FeatureConfig:
             raise ConfigError(f"mel range {self.min_hz}-{self.max_hz} Hz must lie within 0-{self.sample_rate / 2}")
         if self.floor_db >= 0 or self.columns > self.frames:
             raise ConfigError(f"floor_db must be negative and columns at most {self.frames}")
+        largest = max(
+            self.clip_samples, self.fft_size * self.mel_bands, self.frames * max(self.mel_bands, self.columns)
+        )
+        if largest > limits.IMAGE_VALUES:
+            raise ConfigError(f"a front end of {largest} values is too large ({limits.IMAGE_VALUES} at most)")
 
     @property
     def clip_samples(self) -> int:
@@ -82,6 +88,12 @@ class FeatureConfig:
             raise ConfigError(
                 f"unknown feature setting {sorted(unknown)}; known: {', '.join(cls.__dataclass_fields__)}"
             )
+        for name, value in values.items():
+            whole = isinstance(cls.__dataclass_fields__[name].default, int)
+            if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+                raise ConfigError(f"feature setting {name} {value!r}: give a {'whole ' if whole else ''}number")
+            if not abs(value) <= limits.IMAGE_VALUES:  # so written, NaN fails as well
+                raise ConfigError(f"feature setting {name} {value}: no front end is so large")
         return cls(**values)
 
 

@@ -25,8 +25,8 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """A text file in UTF-8, atomically."""
-    write_atomically(path, lambda handle: handle.write(text.encode()))
+    """A text file in UTF-8, atomically; what no UTF-8 is, as in names of files, is written as an escape (`\\udcff`)."""
+    write_atomically(path, lambda handle: handle.write(text.encode(errors="backslashreplace")))
 
 
 def write_json(path: Path, value: Any) -> None:

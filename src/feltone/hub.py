@@ -4,10 +4,10 @@ A model is the files that its `artifact.json` names, all of one commit; nothing 
 was fetched once needs no network (`HF_HUB_OFFLINE=1` asks for none).
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
+from feltone import artifact
 from feltone.artifact import DESCRIPTION
 from feltone.errors import ArtifactError, MissingExtraError
 
@@ -25,7 +25,7 @@ def fetch(address: str) -> Path:
     client = client_for(f"loading hf:{address}")
     try:
         description = Path(client.hf_hub_download(repository, DESCRIPTION, revision=revision or None))
-        for name in _files(description):
+        for name in artifact.described(description.parent).description["files"]:
             client.hf_hub_download(repository, name, revision=description.parent.name)  # named like the commit
     except faults(client) as fault:
         raise ArtifactError(f"hf:{address}: cannot be obtained: {reason(client, fault)}") from None
@@ -75,14 +75,3 @@ def reason(client: Any, fault: BaseException) -> str:
     if status is None and isinstance(fault, (OSError, client.errors.HTTPError)):
         return f"the hub cannot be reached, or broke off ({text}); check the network and try again"
     return f"the hub refuses it ({text})"
-
-
-def _files(description: Path) -> list[str]:
-    try:
-        names = list(json.loads(description.read_text(encoding="utf-8"))["files"])
-    except (ValueError, KeyError, TypeError):
-        return []  # whoever loads the model is told what is wrong with it
-    for name in names:
-        if Path(name).name != name:
-            raise ArtifactError(f"{description}: names a file outside the model ('{name}'); do not use this model")
-    return names

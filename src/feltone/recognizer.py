@@ -9,17 +9,16 @@ recognize.timeline("talk.mp3")  windows over a recording of any length -> Timeli
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from feltone import audio, features
+from feltone import audio, features, graph
 from feltone.artifact import Artifact, load
 from feltone.errors import AudioError, ConfigError, FeltoneError
 from feltone.features import Image, Waveform
@@ -71,7 +70,10 @@ class Recognizer:
         self.labels = artifact.labels
         self.features = artifact.features
         self.precision, self.threads = precision, threads
-        self._session = session(artifact.graph(precision), threads)
+        file = artifact.graph(precision)
+        self._session = graph.session(file, threads)
+        bands, columns = self.features.mel_bands, self.features.columns
+        graph.check_contract(file, self._session, bands, columns, len(self.labels))
         optional = self._session.get_overridable_initializers()  # inputs that may be left out
         self.merges_silence = "copies" in {value.name for value in optional}
 
@@ -94,8 +96,7 @@ class Recognizer:
         return Outputs(softmax(logits), logits, embedding, np.concatenate([attention[..., :-1], silence], -1))
 
     def _run(self, inputs: dict[str, Array]) -> list[Array]:
-        outputs: list[Array] = self._session.run(["logits", "embedding", "attention"], inputs)
-        return outputs
+        return graph.run(self.artifact.graph(self.precision), self._session, inputs, len(self.labels))
 
     def waveform(self, samples: Waveform) -> Prediction:
         """Recognise the first `clip_seconds` of mono float32 samples at the model's sampling rate.
@@ -105,10 +106,15 @@ class Recognizer:
         """
         return self._recognised(self._heard(np.asarray(samples, np.float32)))
 
-    def hear(self, source: audio.Source) -> Heard:
-        """What `recognize(source)` gives to the network; for those who run it elsewhere, or with others at once."""
+    def hear(self, source: audio.Source, load: Callable[..., Waveform] = audio.load) -> Heard:
+        """What `recognize(source)` gives to the network; for those who run it elsewhere, or with others at once.
+
+        Args:
+            source: what `load` takes.
+            load: called as `audio.load` is, with `end`; for those who decode elsewhere.
+        """
         one_more = (self.features.clip_samples + 1) / self.features.sample_rate
-        samples = audio.load(source, self.features.sample_rate, end=one_more)
+        samples = load(source, self.features.sample_rate, end=one_more)
         try:
             return self._heard(samples)
         except AudioError as fault:
@@ -227,15 +233,6 @@ def windows(chunks: Iterator[Waveform], config: features.FeatureConfig, hop: flo
     fresh = len(held) - (size - step if start else 0)
     if fresh >= SHORTEST_WINDOW_SECONDS * rate or (start == 0 and len(held)):
         yield start / rate, held
-
-
-def session(graph: Path, threads: int | None) -> onnxruntime.InferenceSession:
-    """ONNX Runtime on the CPU with a graph; `threads` None for as many as there are cores."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors only: what ONNX Runtime warns of is nothing a user could mend
-    if threads:
-        options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 
 
 def softmax(logits: Array) -> Array:

@@ -4,6 +4,7 @@ Exit codes: 0 done; 2 the request was wrong (one line says how); 3 done in part 
 1 a fault of ours (with a traceback).
 """
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -53,6 +54,9 @@ def app(context: click.Context, version: bool) -> None:
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name of a file need not be text; written so, it is what JSON has for it as well.
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
@@ -198,6 +202,19 @@ def export(model: str | None, kind: str, out: Path, check_on: Path | None, as_js
     from feltone.doors.export import export_model
 
     return export_model(model, kind, out, check_on, as_json=as_json)
+
+
+@app.command()
+@click.argument("model", required=False)
+@as_json
+def verify(model: str | None, as_json: bool) -> int:
+    """Check everything about a model before it is used: its files, its form, its graphs, its weights, its ledger.
+
+    MODEL is a model folder, a shipped model, hf:owner/model, or a file of `feltone export`.
+    """
+    from feltone.doors.verify import verify_model
+
+    return verify_model(model, as_json=as_json)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from feltone import audio
 from feltone.doors import console
-from feltone.errors import ConfigError, FeltoneError
+from feltone.errors import ConfigError, FeltoneError, printable
 from feltone.recognizer import Prediction, Recognizer
 from feltone.timeline import FORMATS, Timeline
 
@@ -140,7 +140,8 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
 def report(done: int, errors: Sequence[dict[str, str]]) -> int:
     """List what could not be recognised on standard error; the exit code."""
     for error in errors:
-        text = error["error"] if error["file"] in error["error"] else f"{error['file']}: {error['error']}"
+        name = printable(error["file"])
+        text = error["error"] if name in error["error"] else f"{name}: {error['error']}"
         print(f"feltone: {text}", file=sys.stderr)
     if not errors:
         return DONE

@@ -20,7 +20,7 @@ from feltone.doors.predict import DONE, IN_PART, TABLES, WRONG
 from feltone.doors.segments import Span, columns, columns_said, recognise, span_of
 from feltone.errors import ConfigError, CorpusError, FeltoneError, MissingExtraError
 from feltone.files import write_atomically, write_text
-from feltone.lab.corpora.manifest import READERS
+from feltone.lab.corpora.manifest import READERS, check_size, damaged_parquet
 from feltone.recognizer import Recognizer
 
 DECIMALS = 6  # of the numbers that are added, as in the JSON of `predict`
@@ -78,7 +78,11 @@ class ParquetTable:
     def values(self, name: str) -> list[Any]:
         """A column: numbers, truth values and text as they are, time spans in seconds, what else there is as text."""
         pyarrow, _ = _pyarrow(self.file)
-        column, types = self.table[name], pyarrow.types
+        with damaged_parquet(self.file):
+            return self._values(name, self.table[name], pyarrow)
+
+    def _values(self, name: str, column: Any, pyarrow: Any) -> list[Any]:
+        types = pyarrow.types
         if types.is_duration(column.type):
             nanoseconds = column.cast(pyarrow.duration("ns")).cast(pyarrow.int64()).to_pylist()
             return [None if span is None else span / 1e9 for span in nanoseconds]
@@ -148,11 +152,13 @@ def read(file: Path) -> Table:
         raise CorpusError(f"{file}: no such table")
     if file.suffix.lower() != ".parquet":
         return TextTable(file, *READERS[file.suffix.lower()](file))
-    pyarrow, parquet = _pyarrow(file)
-    try:
-        return ParquetTable(file, parquet.read_table(file, partitioning=None))
-    except (pyarrow.ArrowException, OSError) as fault:
-        raise CorpusError(f"{file}: not Parquet, or damaged ({str(fault).splitlines()[0]}); write it again") from None
+    _, parquet = _pyarrow(file)
+    check_size(file)
+    with damaged_parquet(file):
+        table = parquet.read_table(file, partitioning=None)
+        table.validate(full=True)  # text is text, and nothing points out of its column
+        list(table.column_names)  # which are decoded when they are asked for
+        return ParquetTable(file, table)
 
 
 def spans(table: Table, column: str | None) -> list[Span | FeltoneError]:

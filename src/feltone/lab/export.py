@@ -18,7 +18,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from feltone import artifact
+from feltone import artifact, checks
 from feltone.artifact import Artifact
 from feltone.features import FeatureConfig
 from feltone.files import write_atomically, write_text
@@ -89,11 +89,12 @@ def export(
         "model": {"variant": origin.variant, **network.config.to_dict(), "patches": list(network.config.patches)},
         "macs": multiply_adds(network, network.config.image),
         "parameters": parameters(network),
-        "manifest_sha256": manifest_digest(trained_on),
+        "manifest_sha256": manifest_digest(set(trained_on)),
         "origin": {key: value for key, value in vars(origin).items() if key not in ("name", "variant")},
     }
     sealed = artifact.seal(folder, description)
     description["parity"] = {name: parity(network, sealed, name, images[:PARITY_IMAGES]) for name in artifact.GRAPHS}
+    description["golden"] = checks.golden(sealed)
     write_text(folder / "README.md", card.write(description, scores=None))
     return artifact.seal(folder, description)
 

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 import feltone
-from feltone import artifact
+from feltone import artifact, graph
 from feltone.artifact import Artifact
+from feltone.checks import GOLDEN_FORMULA, golden_image
 from feltone.errors import ArtifactError, ConfigError
 from feltone.features import FeatureConfig, Image, Waveform
 from feltone.files import write_atomically, write_json, write_text
@@ -32,7 +32,6 @@ README = "README.md"
 TIMELINE_HOP_SECONDS = 1.0
 # In a tab the network is faster in it than in fp32 (benchmarks/browser.py), and a quarter of the bytes to fetch.
 WEB_PRECISION = "int8"
-NO_MODEL = (runtime.NoSuchFile, runtime.InvalidProtobuf, runtime.InvalidGraph, runtime.InvalidArgument, runtime.Fail)
 
 
 @dataclass(frozen=True)
@@ -81,8 +80,8 @@ IMAGE = Input(
     "image",
     "image: float32 (batch, {mel_bands}, {columns}), made as 'features' says -> "
     "probabilities (batch, classes), logits, embedding, attention",
-    "image[0][band][column] = (band * column mod 128) / 127, for every band and column",
-    golden=lambda config: _float(np.outer(range(config.mel_bands), range(config.columns)) % 128 / 127),
+    GOLDEN_FORMULA,
+    golden=golden_image,
     of=lambda waveform, image: image,
 )
 WAVEFORM = Input(
@@ -152,11 +151,14 @@ def verify(file: Path) -> float:
     Raises:
         ArtifactError: not a file of `feltone export`, or the difference is beyond the tolerance that the file states.
     """
+    if not file.is_file():
+        raise ArtifactError(f"{file}: no such file; name one that feltone export wrote")
+    graph.look_through(file)
     try:
         session = open_session(str(file))
         facts = session.get_modelmeta().custom_metadata_map
         expected, config = json.loads(facts["golden"]), FeatureConfig.from_dict(json.loads(facts["features"]))
-    except (*NO_MODEL, KeyError, ValueError) as fault:
+    except (*graph.FAULTS, KeyError, ValueError) as fault:
         raise ArtifactError(f"{file}: not a file of feltone export ({type(fault).__name__}); export it again") from None
     given = next((known for known in INPUTS if known.formula == expected["formula"]), None)
     if given is None:

@@ -31,10 +31,19 @@ def read(folder: Path) -> list[Clip]:
     file = folder / FILE
     if not file.is_file():
         raise ArtifactError(f"{file}: is missing; without its ledger a model cannot be audited")
-    with file.open(newline="", encoding="utf-8") as handle:
-        return [
-            Clip(
-                row["corpus"], row["name"], Path(), row["label"], row["speaker"] or None, None, row["sentence"] or None
-            )
-            for row in csv.DictReader(handle)
-        ]
+    try:
+        with file.open(newline="", encoding="utf-8") as handle:
+            return [
+                Clip(
+                    row["corpus"],
+                    row["name"],
+                    Path(),
+                    row["label"],
+                    row["speaker"] or None,
+                    None,
+                    row["sentence"] or None,
+                )
+                for row in csv.DictReader(handle)
+            ]
+    except (csv.Error, KeyError, UnicodeDecodeError) as fault:
+        raise ArtifactError(f"{file}: is no ledger ({fault}); obtain the model again") from None

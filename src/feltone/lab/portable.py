@@ -20,6 +20,7 @@ import torch
 
 from feltone import audio, features
 from feltone.artifact import Artifact
+from feltone.checks import WEIGHTS
 from feltone.errors import ArtifactError, ConfigError
 from feltone.lab import exported, waveform_graph
 from feltone.lab.exported import EXACT, IMAGE, ROUNDED, WAVEFORM, Input, Limits, Parity, verify
@@ -205,6 +206,10 @@ def sizes(sealed: Artifact) -> NetworkConfig:
 
 def network_of(sealed: Artifact) -> Network:
     """The PyTorch network of an artefact, with its weights, ready to be asked."""
-    network = empty(sizes(sealed), len(sealed.labels))
-    network.load_state_dict(safetensors.torch.load_file(sealed.folder / "model.safetensors"))
+    network, file = empty(sizes(sealed), len(sealed.labels)), sealed.folder / WEIGHTS
+    try:
+        network.load_state_dict(safetensors.torch.load_file(file))
+    except (safetensors.SafetensorError, RuntimeError) as fault:
+        reason = str(fault).splitlines()[-1].strip()
+        raise ArtifactError(f"{file}: not the weights of this network ({reason}); obtain the model again") from None
     return network.eval()

@@ -7,6 +7,8 @@ site.py         the page, its model and its headers
 observe.py      counts, times and logs every request
 guard.py        tokens, origins, the closed door while draining
 uploads.py      receives files within bounds
+decoding.py     files -> samples, in processes of their own
+decoder.py      such a process, bounded in memory and time
 recordings.py   files -> predictions, timelines
 stream.py       live audio -> predictions
 batching.py     many callers, one session

@@ -1,4 +1,4 @@
-"""Uploaded recordings -> predictions and timelines: decoded off the event loop, recognised in shared batches."""
+"""Uploaded recordings -> predictions and timelines: decoded in processes apart, recognised in shared batches."""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,16 +8,16 @@ from typing import IO, Any
 import numpy as np
 from starlette.datastructures import UploadFile
 
-from feltone import audio
 from feltone.doors.hearing import verdict
 from feltone.doors.predict import described
 from feltone.doors.serve.batching import Chances
+from feltone.doors.serve.decoding import NAME, Decoder
 from feltone.doors.serve.faults import Fault, unreadable
 from feltone.doors.serve.service import Service
 from feltone.doors.serve.uploads import name_of
 from feltone.errors import FeltoneError
 from feltone.features import FeatureConfig, Image, Waveform, log_mel_image
-from feltone.recognizer import Heard, Prediction, windows
+from feltone.recognizer import Heard, Prediction, Recognizer, windows
 
 
 async def predict(service: Service, files: list[UploadFile]) -> dict[str, Any]:
@@ -41,36 +41,48 @@ async def predict(service: Service, files: list[UploadFile]) -> dict[str, Any]:
 
 async def timeline(service: Service, file: UploadFile, hop: float) -> dict[str, Any]:
     """Windows over a recording, every `hop` seconds."""
-    heard = _windows(service.recognize.features, file.file, hop, service.settings.max_seconds)
     segments: list[dict[str, Any]] = []
     try:
-        while some := await service.decode(list, islice(heard, service.settings.batch_images)):
-            chances = await asyncio.gather(*(_chances(service, window.image) for window in some))
-            segments += [
-                {"start": window.start, "end": window.end} | verdict(service.recognize, found)
-                for window, found in zip(some, chances, strict=True)
-            ]
+        async with service.wholes.take() as decoder:
+            heard = _windows(service.recognize.features, decoder, file.file, hop, service.settings.max_seconds)
+            while some := await service.decode(decoder, list, islice(heard, service.settings.batch_images)):
+                chances = await asyncio.gather(*(_chances(service, window.image) for window in some))
+                segments += [
+                    {"start": window.start, "end": window.end} | verdict(service.recognize, found)
+                    for window, found in zip(some, chances, strict=True)
+                ]
     except FeltoneError as fault:
-        raise unreadable(fault, audio.name_of(file.file)) from None
+        raise unreadable(fault, NAME) from None
     return {"model": service.recognize.artifact.name, "file": name_of(file), "hop": hop, "segments": segments}
 
 
 async def _predicted(service: Service, file: UploadFile) -> dict[str, Any] | Fault:
     try:
-        heard = await service.decode(service.recognize.hear, file.file)
+        async with service.beginnings.take() as decoder:
+            heard = await service.decode(decoder, _heard, service.recognize, decoder, file.file)
     except FeltoneError as fault:
-        return unreadable(fault, audio.name_of(file.file))
+        return unreadable(fault, NAME)
     found = verdict(service.recognize, await service.batcher.recognise(heard.image))
     return described(Prediction(seconds=heard.end, cut=heard.cut, **found))
+
+
+def _heard(recognize: Recognizer, decoder: Decoder, file: IO[bytes]) -> Heard:
+    file.seek(0)
+    return recognize.hear(file.read(), decoder.load)
 
 
 async def _chances(service: Service, image: Image) -> Chances | None:
     return await service.batcher.recognise(image) if image.any() else None
 
 
-def _windows(config: FeatureConfig, file: IO[bytes], hop: float, max_seconds: float) -> Iterator[Heard]:
+def _windows(
+    config: FeatureConfig, decoder: Decoder, file: IO[bytes], hop: float, max_seconds: float
+) -> Iterator[Heard]:
     """What `Recognizer.segments` hears of a file."""
-    chunks = _bounded(audio.stream(file, config.sample_rate), round(max_seconds * config.sample_rate), max_seconds)
+    file.seek(0)
+    chunks = _bounded(
+        decoder.stream(file.read(), config.sample_rate), round(max_seconds * config.sample_rate), max_seconds
+    )
     for start, samples in windows(chunks, config, hop):
         yield Heard(log_mel_image(samples, config), start, start + len(samples) / config.sample_rate)
 

@@ -9,6 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from feltone.doors.hearing import Voice
 from feltone.doors.serve.batching import Batcher
+from feltone.doors.serve.decoding import Decoder, Decoders
 from feltone.doors.serve.faults import draining
 from feltone.doors.serve.limits import Places
 from feltone.doors.serve.metrics import Metrics
@@ -41,25 +42,33 @@ class Service:
         self.metrics.queue.set_function(lambda: self.queue.taken)
         self.metrics.waiting.set_function(lambda: self.batcher.waiting)
         self.metrics.streams.set_function(lambda: self.streams.taken)
-        # Decoding a long upload must not hold up a live stream, nor the event loop either of them.
-        # More threads than cores would only wait for each other.
+        # Decoding a long upload must not hold up a live stream, nor the event loop either of them, nor a short upload.
+        # More processes and threads than cores would only wait for each other.
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._decoders = ThreadPoolExecutor(cores, thread_name_prefix="feltone-decode")
+        self.beginnings, self.wholes = Decoders(cores, settings), Decoders(cores, settings)
+        self._decoders = ThreadPoolExecutor(2 * cores, thread_name_prefix="feltone-decode")
         self._listeners = ThreadPoolExecutor(cores, thread_name_prefix="feltone-live")
         self._open: set[asyncio.Timeout] = set()
 
     async def __aenter__(self) -> "Service":
-        await self.batcher.__aenter__()
+        for part in (self.beginnings, self.wholes, self.batcher):
+            await part.__aenter__()
         return self
 
     async def __aexit__(self, *fault: object) -> None:
-        await self.batcher.__aexit__(*fault)
+        for part in (self.batcher, self.wholes, self.beginnings):
+            await part.__aexit__(*fault)
         self._decoders.shutdown()
         self._listeners.shutdown()
 
-    async def decode(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do work on an upload, off the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._decoders, lambda: work(*args, **kwargs))
+    async def decode(self, decoder: Decoder, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do work on an upload, off the event loop, that waits for a decoder; which is given up where it takes long."""
+        loop = asyncio.get_running_loop()
+        alarm = loop.call_later(self.settings.decode_seconds, decoder.give_up)
+        try:
+            return await loop.run_in_executor(self._decoders, lambda: work(*args, **kwargs))
+        finally:
+            alarm.cancel()
 
     async def listen(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do work on a live stream, off the event loop."""

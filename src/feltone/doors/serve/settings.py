@@ -24,6 +24,8 @@ class Settings:
     max_upload_bytes: int = 32 << 20  # of a request's body
     max_files: int = 16  # of a request
     max_seconds: float = 600.0  # of a recording whose timeline is asked for
+    decode_seconds: float = 30.0  # of processor time that decoding a recording may take, and a step of it of waiting
+    decode_bytes: int = 256 << 20  # of memory that decoding a recording may take, its file included
     max_queue: int = 64  # requests being answered at once
     max_uploads: int = 128  # requests being received at once
     max_streams: int = 128  # open at once

@@ -18,11 +18,12 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from feltone import audio
+from feltone import audio, limits
 from feltone.errors import AudioError, CorpusError
 from feltone.lab.corpora.clip import Clip
 from feltone.labels import EMOTIONS, canonical
@@ -44,6 +45,7 @@ NEEDED = ("path", "label")
 SEXES = {"f": "female", "female": "female", "w": "female", "woman": "female"}
 SEXES |= {"m": "male", "male": "male", "man": "male"}
 # pandas writes "0 days" alone where all of a column are whole days, as where every segment starts at 0.
+LONGEST_TIME = 64  # characters
 SPAN = re.compile(
     r"(?=.)(?:(?P<days>\d+) days?(?: |$))?(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+(?:\.\d+)?))?"
 )
@@ -119,8 +121,9 @@ def _jsonl_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
             continue
         try:
             fields = json.loads(line)
-        except json.JSONDecodeError as fault:
-            raise CorpusError(f"{path}, line {number}: not JSON ({fault.msg}); write one object per line") from None
+        except (ValueError, RecursionError) as fault:  # nested without end, or a number of thousands of digits
+            reason = getattr(fault, "msg", None) or str(fault).partition(";")[0]
+            raise CorpusError(f"{path}, line {number}: not JSON ({reason}); write one object per line") from None
         if not isinstance(fields, dict):
             raise CorpusError(f"{path}, line {number}: not a JSON object; write one object per line")
         rows.append((f"{path}, line {number}", fields))
@@ -131,16 +134,35 @@ def _parquet_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
     import pyarrow
     from pyarrow import parquet
 
-    try:
+    check_size(path)
+    with damaged_parquet(path):
         names = parquet.read_schema(path).names
         # Only what is needed: such tables may hold the sound itself in a column.
-        table = parquet.read_table(path, columns=[name for name in names if _meaning(name)])
-    except (pyarrow.ArrowException, OSError) as fault:
-        raise CorpusError(f"{path}: not Parquet, or damaged ({str(fault).splitlines()[0]}); write it again") from None
-    for index, field in enumerate(table.schema):
-        if pyarrow.types.is_duration(field.type):  # audformat: nanoseconds, which datetime cannot hold
-            table = table.set_column(index, field.name, table[index].cast(pyarrow.duration("us"), safe=False))
-    return names, [(f"{path}, row {number}", fields) for number, fields in enumerate(table.to_pylist(), 1)]
+        table = parquet.read_table(path, columns=[name for name in names if _meaning(name)], partitioning=None)
+        table.validate(full=True)  # text is text, and nothing points out of its column
+        for index, field in enumerate(table.schema):
+            if pyarrow.types.is_duration(field.type):  # audformat: nanoseconds, which datetime cannot hold
+                table = table.set_column(index, field.name, table[index].cast(pyarrow.duration("us"), safe=False))
+        rows = table.to_pylist()
+    return names, [(f"{path}, row {number}", fields) for number, fields in enumerate(rows, 1)]
+
+
+def check_size(path: Path) -> None:
+    """Refuse, with `CorpusError`, a table too large to be held."""
+    if path.stat().st_size > limits.TABLE_BYTES:
+        raise CorpusError(f"{path}: larger than {limits.TABLE_BYTES} bytes, the most a table may have; split it")
+
+
+@contextmanager
+def damaged_parquet(path: Path) -> Iterator[None]:
+    """A block that reads Parquet; raises `CorpusError` for whatever pyarrow raises where a file is no table."""
+    import pyarrow
+
+    try:
+        yield
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError, OverflowError, NotImplementedError) as fault:
+        reason = (str(fault).splitlines() or [type(fault).__name__])[0]
+        raise CorpusError(f"{path}: not Parquet, or damaged ({reason}); write it again") from None
 
 
 READERS: Mapping[str, Callable[[Path], tuple[Sequence[str], list[Row]]]] = {
@@ -153,6 +175,7 @@ READERS: Mapping[str, Callable[[Path], tuple[Sequence[str], list[Row]]]] = {
 
 
 def _text(path: Path) -> str:
+    check_size(path)
     data = path.read_bytes()
     try:
         return data.decode("utf-8-sig")
@@ -231,15 +254,17 @@ def seconds(place: str, value: Any) -> float | None:
     if value is None or str(value).lower() in ("nat", "nan"):
         return None
     span = SPAN.fullmatch(str(value))
-    if span:
-        days, hours, minutes, rest = (float(part or 0) for part in span.groups())
-        return ((days * 24 + hours) * 60 + minutes) * 60 + rest
     try:
-        number = value.total_seconds() if isinstance(value, timedelta) else float(value)
-    except (TypeError, ValueError):
+        if span:
+            days, hours, minutes, rest = (float(part or 0) for part in span.groups())
+            number = ((days * 24 + hours) * 60 + minutes) * 60 + rest
+        else:
+            number = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
-    if not 0 <= number < math.inf:
-        raise CorpusError(f"{place}: '{value}' is not a time; write seconds from 0 up, or '0 days 00:00:01.5'")
+    if not 0 <= number <= limits.SECONDS:  # so written, NaN fails as well
+        written = str(value)[:LONGEST_TIME]
+        raise CorpusError(f"{place}: '{written}' is not a time; write seconds from 0 up, or '0 days 00:00:01.5'")
     return number
 
 
@@ -260,7 +285,8 @@ def _refuse_twice(placed: Iterable[tuple[str, Clip]]) -> None:
 
 def _refuse_absent(path: Path, clips: Iterable[Clip]) -> None:
     paths = {clip.path for clip in clips}
-    absent = sorted(str(one) for one in paths if not one.is_file())
+    # os.path, for Path raises where a name is longer than the system's names.
+    absent = sorted(str(one) for one in paths if not os.path.isfile(one))  # noqa: PTH113
     if absent:
         raise CorpusError(
             f"{path}: {len(absent)} of {len(paths)} recordings do not exist, for example {', '.join(absent[:3])}; "
