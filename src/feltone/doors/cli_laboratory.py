@@ -1,4 +1,4 @@
-"""The laboratory's verbs on the command line: corpora, prepare, train, evaluate, flops, baseline."""
+"""The laboratory's verbs on the command line: corpora, prepare, train, evaluate, flops, baseline, robustness."""
 
 from pathlib import Path
 
@@ -179,4 +179,45 @@ def baseline(
     judge_baseline(kind, encoder, layer, experiment, fold, out, results, as_json=as_json)
 
 
-VERBS = (corpora, prepare, train, evaluate, flops, baseline)
+@click.command()
+@click.argument("run_or_model")
+@click.option("--corpus", required=True, help="As for train.")
+@click.option("--data", type=PATH, envvar="FELTONE_DATA", required=True, help="Folder of the corpora, or a manifest.")
+@click.option("--protocol", required=True, help="As for train, but paper, whose test clips are perturbed.")
+@click.option("--fold", type=int, multiple=True, help="Only these folds (repeatable).")
+@folds
+@folds_from
+@click.option("--test-corpus", help="For cross: the corpus to test on.")
+@click.option("--seed", default=0, help="Of the split and of what is random in a condition; a run has its own.")
+@click.option("--stage", help="Of a run: whose network; default: its last.")
+@click.option("--out", type=PATH, required=True, help="Folder for robustness.json and robustness.png.")
+@click.option("--results", type=PATH, help="Also write the numbers into this folder of results.")
+@as_json
+def robustness(
+    run_or_model: str,
+    corpus: str,
+    data: Path,
+    protocol: str,
+    fold: tuple[int, ...],
+    folds: int | None,
+    folds_from: Path | None,
+    test_corpus: str | None,
+    seed: int,
+    stage: str | None,
+    out: Path,
+    results: Path | None,
+    as_json: bool,
+) -> None:
+    """Score a run or a model on short, noisy, reverberant and coded clips.
+
+    Each condition is compared with the clips as recorded: duration, white noise and babble by signal-to-noise ratio,
+    reverberation, MP3, Opus, telephone, level. Only clips that the model was not trained on are accepted.
+    """
+    from feltone.doors.laboratory import Experiment
+    from feltone.doors.robustness import measure
+
+    experiment = Experiment(corpus, data, protocol, seed, folds, folds_from, test_corpus)
+    measure(run_or_model, experiment, fold, out, results, stage=stage, as_json=as_json)
+
+
+VERBS = (corpora, prepare, train, evaluate, flops, baseline, robustness)
