@@ -10,7 +10,7 @@ from scipy import signal
 
 from feltone.errors import MissingExtraError
 from feltone.lab import conditions
-from feltone.lab.conditions import CLEAN, CONDITIONS, RATE, babble, clipped, coded, excerpt, gain, room, telephone
+from feltone.lab.conditions import CLEAN, CONDITIONS, RATE, babble, clipped, excerpt, gain, room, telephone
 
 WINDOW = 4 * RATE
 
@@ -44,7 +44,7 @@ def test_strength_zero_is_the_identity(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
-@pytest.mark.parametrize("length", [1, 100, len(VOICE)])
+@pytest.mark.parametrize("length", [1, 100, RATE // 2, len(VOICE)])
 def test_results_are_finite_float32_in_place_and_repeat_with_the_seed(name: str, length: int) -> None:
     given = VOICE[-length:].copy()
     one, again = apply(name, given), apply(name, given)
@@ -123,7 +123,7 @@ def test_a_codec_neither_delays_nor_replaces_what_was_said(name: str) -> None:
     heard, band = apply(name, VOICE), signal.butter(4, (300, 3_400), "bandpass", fs=RATE, output="sos")
     one, other = (signal.sosfiltfilt(band, waveform) for waveform in (VOICE, heard))
     alike = signal.correlate(one, other) / np.sqrt(np.sum(one**2) * np.sum(other**2))
-    assert abs(int(alike.argmax()) - (len(one) - 1)) <= RATE / 100 and alike.max() > 0.9
+    assert abs(int(alike.argmax()) - (len(one) - 1)) <= 1 and alike.max() > 0.9
     assert not np.array_equal(heard, VOICE)
 
 

@@ -6,7 +6,7 @@ the generator draws from; so what measures a model at stated conditions (`CONDIT
 
     room(0.6), room((0.2, 1.0), direct_db=(-3, 9))
 
-Waveforms keep their length and, to a hundredth of a second, their place in time, but for `excerpt`, which cuts.
+Waveforms keep their length and their place in time, but for `excerpt`, which cuts.
 """
 
 import io
@@ -19,7 +19,6 @@ import soundfile
 import soxr
 from scipy import signal
 
-from feltone import audio
 from feltone.errors import MissingExtraError
 from feltone.features import Waveform
 from feltone.lab.augment import Perturbation, mixed, original, white_noise
@@ -117,7 +116,7 @@ def impulse_response(
 
 
 def coded(codec: str, kbits: Setting, rate: int = RATE) -> Perturbation:
-    """Written by a lossy codec and read again as a user's file would be; `strength` blends.
+    """Written by a lossy codec and read again; `strength` blends.
 
     Args:
         codec: a name in `CODECS`.
@@ -130,8 +129,7 @@ def coded(codec: str, kbits: Setting, rate: int = RATE) -> Perturbation:
         bits = round(1_000 * _drawn(kbits, rng))
         if not strength:
             return waveform
-        heard = audio.load(_encoded(waveform, container, encoder, bits, rate), rate)
-        return _blend(waveform, heard, strength)
+        return _blend(waveform, _decoded(_encoded(waveform, container, encoder, bits, rate), rate), strength)
 
     return pass_through
 
@@ -153,6 +151,17 @@ def _encoded(waveform: Waveform, container: str, encoder: str, bits: int, rate: 
         frame.sample_rate = rate
         written.mux([*stream.encode(frame), *stream.encode(None)])
     return file.getvalue()
+
+
+def _decoded(written: bytes, rate: int) -> Waveform:
+    """By FFmpeg too: libsndfile delays Opus by what an encoder says to skip, and refuses it below 0.7 s."""
+    import av
+
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
+    with av.open(io.BytesIO(written)) as read:
+        frames = [piece for frame in read.decode(audio=0) for piece in resampler.resample(frame)]
+    frames += resampler.resample(None)
+    return np.concatenate([frame.to_ndarray()[0] for frame in frames])
 
 
 def telephone(rate: int = RATE) -> Perturbation:

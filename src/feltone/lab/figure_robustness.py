@@ -24,7 +24,8 @@ def draw(found: Mapping[str, Any]) -> bytes:
     (clean,) = by_group.pop("")
 
     def paint(figure: Figure) -> None:
-        for rows, line in zip(PANELS, figure.subfigures(len(PANELS), 1), strict=True):
+        lines: Any = figure.subfigures(len(PANELS), 1)
+        for rows, line in zip(PANELS, lines, strict=True):
             widths = [1 + len(by_group[panel[0]]) for panel in rows]
             grid = line.subplots(1, len(rows), sharey=True, width_ratios=widths, squeeze=False)[0]
             for axes, panel in zip(grid, rows, strict=True):
