@@ -103,6 +103,7 @@ def test_a_model_is_not_asked_about_what_it_was_trained_on(
     refused = {
         "is of protocol speaker, not clean": command(synthetic_emodb, run, tmp_path, protocol="clean"),
         "is not a run, whose stages": command(synthetic_emodb, fold / "student", tmp_path, "--stage", "teacher"),
+        "holds no run of fold 3": command(synthetic_emodb, run, tmp_path, "--fold", "3"),
         "tests perturbed copies": command(synthetic_emodb, fold / "student", tmp_path, protocol="paper"),
     }
     for message, asked in refused.items():

@@ -14,8 +14,6 @@ from feltone.lab.experiment import Experiment, Material
 from feltone.lab.robustness import Subject
 from feltone.lab.training.schedule import Job
 
-SETTINGS = "settings.json"  # of the run of one fold
-
 Asked = tuple[Subject, Job]
 
 
@@ -58,7 +56,7 @@ def measure(
         console.document(found)
     else:
         _show(found)
-    console.say(f"figure: {out / 'robustness.png'}; next: train with what hurts most, or feltone evaluate {name}")
+    console.say(f"figure: {out / 'robustness.png'}; its numbers: {out / 'robustness.json'}")
 
 
 def _clips(asked: Sequence[Asked]) -> int:
@@ -68,10 +66,13 @@ def _clips(asked: Sequence[Asked]) -> int:
 def _asked(name: str, wanted: Experiment, material: Material, only: Sequence[int], stage: str | None) -> list[Asked]:
     """Who is asked about which folds."""
     folder = Path(name)
-    runs = [file.parent for at in ("", "seed-*/fold-*/") for file in sorted(folder.glob(f"{at}{SETTINGS}"))]
+    runs = [at.parent for below in ("", "seed-*/fold-*/") for at in sorted(folder.glob(f"{below}{trained.SETTINGS}"))]
     if runs:
         of_runs = [_of_run(run, wanted, material, stage) for run in runs]
-        return [one for one in of_runs if not only or one[1].fold.index in only]
+        kept = [one for one in of_runs if not only or one[1].fold.index in only]
+        if not kept:
+            raise ConfigError(f"{name}: holds no run of fold {', '.join(map(str, only))}; train it, or name another")
+        return kept
     if stage:
         raise ConfigError(f"--stage {stage}: {name} is not a run, whose stages it could name; leave it out")
     subject = Subject.of_artifact(load_artifact(name))

@@ -25,4 +25,4 @@ class Projected(Network):
     def forward(self, image: Tensor) -> Output:
         """As the network's own, but for the feature: (B, width)."""
         output: Output = self.network(image)
-        return output._replace(embedding=self.projection(output.embedding))
+        return Output(output.logits, self.projection(output.embedding), output.attention)
