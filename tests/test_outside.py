@@ -28,7 +28,7 @@ from feltone.lab.baselines import Hearing
 from feltone.lab.dataset import generator_of
 from feltone.lab.experiment import Material
 from feltone.lab.models import VARIANTS, build
-from feltone.lab.models.cost import cost
+from feltone.lab.models.cost import multiply_adds, parameters
 from feltone.lab.models.projected import Projected
 from feltone.lab.protocols import Sample
 from feltone.lab.recipes import Recipe, recipe
@@ -173,8 +173,8 @@ def test_a_taught_student_is_trained_exported_and_costs_what_it_always_did(
     plain = build(VARIANTS["student"], 2, seed=0)
     assert safetensors.torch.load_file(folder / "student.safetensors").keys() == plain.state_dict().keys()
     told = load(folder / "student").description
-    assert told["macs"] == cost("student").macs
-    assert told["parameters"] == sum(value.numel() for value in plain.parameters())
+    assert told["macs"] == multiply_adds(plain, plain.config.image)
+    assert told["parameters"] == parameters(plain)
     taught = told["origin"]["recipe"]
     assert taught["name"] == "smoke-tiny-hubert" and taught["outside"]["layer"] == 1
     card = (folder / "student" / "README.md").read_text()
