@@ -220,15 +220,18 @@ def test_killed_between_its_stages_it_ends_with_the_same_weights(
 def test_what_cannot_teach_is_refused_in_one_line(
     table: Path, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seeing, narrow, absent = tmp_path / "vit", tmp_path / "narrow", tmp_path / "nowhere"
+    seeing, posing, narrow, absent = (tmp_path / name for name in ("vit", "posing", "narrow", "nowhere"))
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     transformers.ViTModel(transformers.ViTConfig(**sizes, image_size=8, patch_size=4)).save_pretrained(seeing)
-    transformers.ViTImageProcessorFast().save_pretrained(seeing)
+    (seeing / "preprocessor_config.json").write_text('{"image_processor_type": "ViTImageProcessor"}')
+    transformers.ViTModel(transformers.ViTConfig(**sizes, image_size=8, patch_size=4)).save_pretrained(posing)
+    transformers.Wav2Vec2FeatureExtractor().save_pretrained(posing)
     transformers.HubertModel.from_pretrained(encoder).save_pretrained(narrow)
     transformers.Wav2Vec2FeatureExtractor(sampling_rate=8_000).save_pretrained(narrow)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     refused = {
         f"hf:{seeing}": "does not take sound",
+        f"hf:{posing}": "does not take sound",
         f"hf:{narrow}": "hears 8000 samples a second, clips have 16000",
         f"hf:{absent}": "cannot be had",
         "hf:nobody/no-such-encoder": "cannot be had",

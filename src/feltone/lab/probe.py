@@ -72,14 +72,22 @@ def _load(name: str) -> tuple[Any, Any]:
     """Feature extractor and encoder, in fp32 on the CPU; raises `ConfigError` for what does not hear our clips."""
     transformers = library("a frozen speech model")
     try:
-        extract = transformers.AutoFeatureExtractor.from_pretrained(name)
-        network = transformers.AutoModel.from_pretrained(name, attn_implementation="eager", dtype=torch.float32)
+        transformers.AutoConfig.from_pretrained(name)
     except (OSError, ValueError) as fault:
-        reason = str(fault).splitlines()[0]
+        reason = str(fault).splitlines()[0].partition(". ")[0]
         remedy = "check name and network, or name a folder that save_pretrained wrote"
         raise ConfigError(f"encoder '{name}': cannot be had ({reason}); {remedy}") from None
-    if not isinstance(extract, transformers.SequenceFeatureExtractor):
-        raise ConfigError(f"encoder '{name}': does not take sound; name one of speech or audio")
+    silent = (
+        f"encoder '{name}': does not take sound, or lacks its preprocessor_config.json; name one of speech or audio"
+    )
+    try:
+        extract = transformers.AutoFeatureExtractor.from_pretrained(name)
+        network = transformers.AutoModel.from_pretrained(name, attn_implementation="eager", dtype=torch.float32)
+    except (OSError, ValueError):
+        raise ConfigError(silent) from None
+    layers = getattr(network.config, "num_hidden_layers", 0)  # codecs of sound have none
+    if network.main_input_name != extract.model_input_names[0] or not layers:
+        raise ConfigError(silent)
     if extract.sampling_rate != SAMPLE_RATE:
         rates = f"hears {extract.sampling_rate} samples a second, clips have {SAMPLE_RATE}"
         raise ConfigError(f"encoder '{name}': {rates}; name one for {SAMPLE_RATE} Hz")
