@@ -154,7 +154,7 @@ def _encoded(waveform: Waveform, container: str, encoder: str, bits: int, rate: 
 
 
 def _decoded(written: bytes, rate: int) -> Waveform:
-    """By FFmpeg too: libsndfile delays Opus by what an encoder says to skip, and refuses it below 0.7 s."""
+    """By FFmpeg too: libsndfile delays its Opus by what is to be skipped, and refuses some below a second."""
     import av
 
     resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)

@@ -31,7 +31,7 @@ def draw(found: Mapping[str, Any]) -> bytes:
             for axes, panel in zip(grid, rows, strict=True):
                 _panel(axes, clean, {group: by_group[group] for group in panel})
                 if axes is grid[0] or len(panel) > 1:
-                    axes.legend(loc="lower left", fontsize=7.5, ncols=2, handlelength=1.4, columnspacing=1)
+                    axes.legend(loc="best", fontsize=7.5, ncols=2, handlelength=1.4, columnspacing=1)
 
     unit, units = found["resampled"]
     many = f"{found['n_test']:,} clips" + (f", {units} speakers" if unit == "speaker" else "")
