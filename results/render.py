@@ -156,6 +156,11 @@ def measured(name: str) -> dict | None:
     return json.loads(file.read_text()) if file.is_file() else None
 
 
+def robustness_measured() -> list[dict]:
+    """What `feltone robustness … --results results/robustness` wrote, by file name."""
+    return [json.loads(file.read_text()) for file in sorted((ROOT / "results" / "robustness").glob("*.json"))]
+
+
 def evidence_beside(found: dict) -> dict[str, str]:
     """The paper's tables beside ours, the comparisons, the leak and what others published."""
     costs = {row["variant"]: row for row in json.loads((ROOT / "results" / "flops.json").read_text())}
@@ -168,6 +173,7 @@ def evidence_beside(found: dict) -> dict[str, str]:
         "listeners": evidence_tables.listeners(),
         "attention": study_tables.attention(measured("attention")),
         "positions": study_tables.positions(measured("positions")),
+        "robustness": study_tables.robustness(robustness_measured()),
     }
 
 

@@ -1,4 +1,4 @@
-"""The laboratory's verbs on the command line: corpora, prepare, train, evaluate, flops, baseline."""
+"""The laboratory's verbs on the command line: corpora, prepare, train, evaluate, flops, baseline, robustness."""
 
 from pathlib import Path
 
@@ -48,6 +48,8 @@ def prepare(corpus: str, root: Path, as_json: bool, seed: int) -> int:
 @folds_from
 @click.option("--test-corpus", help="For cross: the corpus to test on.")
 @click.option("--seed", default=0, help="Of split, copies, weights and order.")
+@click.option("--teacher", help="Instead of the recipe's own: a speech encoder, hf:NAME on the hub or hf:FOLDER.")
+@click.option("--teacher-layer", type=int, help="Of --teacher: the layer that is averaged; default: the last output.")
 @click.option("--seeds", type=click.IntRange(1), default=1, help="So many seeds, from --seed on.")
 @click.option("--together", type=int, help="Runs trained at once, at most; by default 1, on a GPU a fold's seeds.")
 @click.option("--precision", default="auto", help="bf16, 32, or auto: bf16 where the processor has it.")
@@ -67,6 +69,8 @@ def train(
     folds_from: Path | None,
     test_corpus: str | None,
     seed: int,
+    teacher: str | None,
+    teacher_layer: int | None,
     seeds: int,
     together: int | None,
     precision: str,
@@ -81,12 +85,13 @@ def train(
     RECIPE is paper, paper-12, paper-16x16, nope, ast, septr, brief or smoke; ast:WEIGHTS begins from a checkpoint of
     transformers. The same command continues where it stopped.
     """
-    from feltone.doors.laboratory import Experiment, train_folds
+    from feltone.doors.laboratory import Experiment, recipe_named, train_folds
     from feltone.lab.training.run import Machine
 
     experiment = Experiment(corpus, data, protocol, seed, folds, folds_from, test_corpus)
     machine = Machine.of(accelerator, devices, precision, compile, threads, together)
-    train_folds(recipe, experiment, out, fold, seeds, machine, tensorboard)
+    wanted = recipe_named(recipe, teacher, teacher_layer, machine)
+    train_folds(wanted, experiment, out, fold, seeds, machine, tensorboard)
 
 
 @click.command()
@@ -179,4 +184,45 @@ def baseline(
     judge_baseline(kind, encoder, layer, experiment, fold, out, results, as_json=as_json)
 
 
-VERBS = (corpora, prepare, train, evaluate, flops, baseline)
+@click.command()
+@click.argument("run_or_model")
+@click.option("--corpus", required=True, help="As for train.")
+@click.option("--data", type=PATH, envvar="FELTONE_DATA", required=True, help="Folder of the corpora, or a manifest.")
+@click.option("--protocol", required=True, help="As for train, but paper, whose test clips are perturbed.")
+@click.option("--fold", type=int, multiple=True, help="Only these folds (repeatable).")
+@folds
+@folds_from
+@click.option("--test-corpus", help="For cross: the corpus to test on.")
+@click.option("--seed", default=0, help="Of the split and of what is random in a condition; a run has its own.")
+@click.option("--stage", help="Of a run: whose network; default: its last.")
+@click.option("--out", type=PATH, required=True, help="Folder for robustness.json and robustness.png.")
+@click.option("--results", type=PATH, help="Also write the numbers into this folder of results.")
+@as_json
+def robustness(
+    run_or_model: str,
+    corpus: str,
+    data: Path,
+    protocol: str,
+    fold: tuple[int, ...],
+    folds: int | None,
+    folds_from: Path | None,
+    test_corpus: str | None,
+    seed: int,
+    stage: str | None,
+    out: Path,
+    results: Path | None,
+    as_json: bool,
+) -> None:
+    """Score a run or a model on short, noisy, reverberant and coded clips.
+
+    Each condition is compared with the clips as recorded: duration, white noise and babble by signal-to-noise ratio,
+    reverberation, MP3, Opus, telephone, level. Only clips that the model was not trained on are accepted.
+    """
+    from feltone.doors.laboratory import Experiment
+    from feltone.doors.robustness import measure
+
+    experiment = Experiment(corpus, data, protocol, seed, folds, folds_from, test_corpus)
+    measure(run_or_model, experiment, fold, out, results, stage=stage, as_json=as_json)
+
+
+VERBS = (corpora, prepare, train, evaluate, flops, baseline, robustness)

@@ -10,7 +10,7 @@ from feltone.doors import console
 from feltone.errors import ConfigError, CorpusError
 from feltone.features import DEFAULT
 from feltone.files import write_json
-from feltone.lab import corpora, crossing, dataset, experiment, report, tables, tested
+from feltone.lab import corpora, crossing, dataset, experiment, outside, recipes, report, tables, tested
 from feltone.lab.baselines import Baseline, compare_svm, result_of
 from feltone.lab.corpora import verify
 from feltone.lab.experiment import Experiment, Material
@@ -18,7 +18,7 @@ from feltone.lab.models import VARIANTS
 from feltone.lab.models.cost import cost, costs
 from feltone.lab.probe import probe
 from feltone.lab.protocols import Sample
-from feltone.lab.recipes import recipe as recipe_named
+from feltone.lab.recipes import Recipe
 from feltone.lab.tested import FoldResult
 from feltone.lab.training.run import Machine
 from feltone.lab.training.schedule import Job
@@ -31,6 +31,7 @@ __all__ = [
     "list_corpora",
     "prepare_corpus",
     "print_costs",
+    "recipe_named",
     "train_folds",
 ]
 
@@ -73,8 +74,18 @@ def prepare_corpus(name: str, root: Path, seed: int, *, as_json: bool) -> int:
     return 0 if checked.ok else 3
 
 
+def recipe_named(name: str, teacher: str | None, layer: int | None, machine: Machine) -> Recipe:
+    """A recipe as a user asks for it, taught by itself or from outside."""
+    recipe = recipes.recipe(name)
+    if teacher:
+        return outside.taught_by(recipe, outside.encoder_named(teacher, layer, machine.accelerator))
+    if layer is not None:
+        raise ConfigError(f"--teacher-layer {layer}: of which teacher? name it with --teacher hf:NAME")
+    return recipe
+
+
 def train_folds(
-    recipe_name: str,
+    recipe: Recipe,
     wanted: Experiment,
     out: Path,
     only: Sequence[int] | None,
@@ -83,10 +94,12 @@ def train_folds(
     tensorboard: Path | None,
 ) -> None:
     """Train, export and test every fold (or some) with every seed, then score what is done."""
-    recipe, material = recipe_named(recipe_name), wanted.material()
+    material = wanted.material()
     jobs = experiment.jobs(wanted, material, only, seeds)
     if jobs[0].fold.warning:
         console.say(f"warning: {jobs[0].fold.warning}")
+    if recipe.outside:
+        _let_hear(recipe, [job for job in jobs if not experiment.is_trained(job, recipe, out)])
     for group in experiment.in_groups(jobs, recipe, out, machine.runs_at_once(seeds)):
         with ExitStack() as stack:
             shows = [_progress_of(job, material, tensorboard) for job in group]
@@ -102,6 +115,17 @@ def train_folds(
             console.say(f"model: {list(artifacts.values())[-1].folder}")
     if jobs[0].fold.test:
         evaluate_run(out, None, None, as_json=False)
+
+
+def _let_hear(recipe: Recipe, jobs: Sequence[Job]) -> None:
+    """Let a teacher from outside hear every training clip, which may take longer than training; kept for all folds."""
+    assert recipe.outside
+    with console.progress(
+        f"{recipe.outside.weights} listens", sum(len({sample.clip for sample in job.fold.train}) for job in jobs)
+    ) as advance:
+        for job in jobs:
+            of = job.fold.train, recipe.outside, recipe.features, job.seed, dataset.cache_folder()
+            outside.features_of(*of, lambda done, total: advance())
 
 
 def _progress_of(job: Job, material: Material, tensorboard: Path | None) -> console.TrainingProgress:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import soxr
+from numpy.typing import NDArray
 
 from feltone.features import Waveform
 
@@ -25,10 +26,26 @@ def original(waveform: Waveform, rng: np.random.Generator, window: int, strength
 
 def noise(waveform: Waveform, rng: np.random.Generator, window: int, strength: float = 1.0) -> Waveform:  # noqa: ARG001
     """White noise over the recording (not over the padding after it), its amplitude scaled by `strength`."""
-    snr_db = rng.uniform(*SNR_DB)
+    return white_noise(waveform, rng, rng.uniform(*SNR_DB), strength)
+
+
+def white_noise(waveform: Waveform, rng: np.random.Generator, snr_db: float, strength: float = 1.0) -> Waveform:
+    """White noise over a recording at a ratio in decibels, as `mixed` has it."""
+    return mixed(waveform, rng.standard_normal(len(waveform)), snr_db, strength)
+
+
+def mixed(waveform: Waveform, disturbance: NDArray[np.float64], snr_db: float, strength: float = 1.0) -> Waveform:
+    """A recording with something else in it.
+
+    Args:
+        waveform: the recording.
+        disturbance: of the same length, with a mean power of 1.
+        snr_db: mean power of the recording over that of the disturbance, in decibels, at strength 1.
+        strength: scales the disturbance's amplitude.
+    """
     power = float(np.mean(np.square(waveform, dtype=np.float64)))
     amplitude = strength * np.sqrt(power / 10 ** (snr_db / 10))
-    return np.asarray(waveform + amplitude * rng.standard_normal(len(waveform)), np.float32)
+    return np.asarray(waveform + amplitude * disturbance, np.float32)
 
 
 def shift(waveform: Waveform, rng: np.random.Generator, window: int, strength: float = 1.0) -> Waveform:

@@ -74,7 +74,8 @@ def write(description: Mapping[str, Any], scores: str | None, rows: Sequence[Map
             "",
             f"{source['title']} ({origin['audio']} audio; licence: {source['licence']}). {source['citation']}",
             "",
-            f"{_begun(description['model'])}Recipe `{origin['recipe']['name']}`, protocol `{origin['protocol']}`, "
+            f"{_begun(description['model'])}{_taught(origin['recipe'])}"
+            f"Recipe `{origin['recipe']['name']}`, protocol `{origin['protocol']}`, "
             f"seed {origin['seed']}, "
             f"{origin['train_seconds'] / 60:.0f} minutes on one machine; commit {origin['commit']}. Every clip it has "
             "seen is listed in `training.csv`.",
@@ -133,6 +134,14 @@ def _result(row: Mapping[str, Any]) -> dict[str, Any]:
 def _begun(model: Mapping[str, Any]) -> str:
     weights = model.get("weights", "random")
     return "" if weights == "random" else f"Training began from the weights of `{weights}`. "
+
+
+def _taught(recipe: Mapping[str, Any]) -> str:
+    outside = recipe.get("outside")
+    if not outside:
+        return ""
+    layer = "" if outside.get("layer") is None else f" (layer {outside['layer']})"
+    return f"It was taught to match the features of `{outside['encoder']}`{layer}, which has terms of its own. "
 
 
 def _sentence(labels: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ from feltone.lab.protocols import Sample
 from feltone.labels import LabelSet
 
 CACHE_VERSION = 2  # raise it when the perturbations or the reading of audio change what they compute
+
+Made = TypeVar("Made", bound=NDArray[np.floating])
 
 Progress = Callable[[int, int], None]
 """Told (done, of how many)."""
@@ -84,25 +87,46 @@ def _fill(images: NDArray[np.float16], sources: dict[int, int], stack: NDArray[n
 
 def copies_of(clip: Clip, config: FeatureConfig, seed: int, cache: Path) -> NDArray[np.float16]:
     """Images of the four copies of a clip: float16, (copies, mel bands, columns), in the order of `COPIES`."""
-    content = clip.path.read_bytes()
     made_from = [CACHE_VERSION, clip.start, clip.end, config.to_dict(), list(COPIES), seed, clip.key]
-    digest = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode() + content).hexdigest()
-    file = cache / "images" / digest[:2] / f"{digest}.npy"
+
+    def images() -> NDArray[np.float16]:
+        waveform = audio.load(clip.path, config.sample_rate, start=clip.start, end=clip.end)
+        return np.stack([image_of_copy(waveform, clip, copy, config, seed) for copy in COPIES]).astype(np.float16)
+
+    return cached(cache / "images", made_from, clip, images)
+
+
+def cached(folder: Path, made_from: Sequence[Any], clip: Clip, make: Callable[[], Made]) -> Made:
+    """An array made of a recording: from its file, which is named by all that it depends on, or made now.
+
+    Args:
+        folder: of the cache.
+        made_from: what it depends on besides the recording's bytes, as JSON can write it.
+        clip: the recording.
+        make: makes it.
+    """
+    digest = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode() + clip.path.read_bytes()).hexdigest()
+    file = folder / digest[:2] / f"{digest}.npy"
     if file.is_file():
-        stored: NDArray[np.float16] = np.load(file)
+        stored: Made = np.load(file)
         return stored
-    waveform = audio.load(clip.path, config.sample_rate, start=clip.start, end=clip.end)
-    images = np.stack([image_of_copy(waveform, clip, copy, config, seed) for copy in COPIES]).astype(np.float16)
-    write_atomically(file, lambda handle: np.save(handle, images))
-    return images
+    made = make()
+    write_atomically(file, lambda handle: np.save(handle, made))
+    return made
 
 
 def image_of_copy(
     waveform: features.Waveform, clip: Clip, copy: str, config: FeatureConfig, seed: int
 ) -> features.Image:
     """Image of one version of a clip."""
-    rng = generator_of(clip, copy, seed)
-    return features.log_mel_image(COPIES[copy](waveform, rng, config.clip_samples, 1.0), config)
+    return features.log_mel_image(waveform_of_copy(waveform, clip, copy, config, seed), config)
+
+
+def waveform_of_copy(
+    waveform: features.Waveform, clip: Clip, copy: str, config: FeatureConfig, seed: int
+) -> features.Waveform:
+    """One version of a clip as it sounds."""
+    return COPIES[copy](waveform, generator_of(clip, copy, seed), config.clip_samples, 1.0)
 
 
 def generator_of(clip: Clip, copy: str, seed: int) -> np.random.Generator:

@@ -8,6 +8,7 @@ from typing import Any
 
 from feltone.errors import ConfigError
 from feltone.features import FeatureConfig
+from feltone.lab.baselines import Hearing
 from feltone.lab.training.stages import Stage, alone, three_stages
 
 
@@ -18,10 +19,13 @@ class Recipe:
     name: str
     stages: tuple[Stage, ...]
     features: FeatureConfig = FeatureConfig()
+    outside: Hearing | None = None  # the teacher that stages call `OUTSIDE` (`outside.py`)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return asdict(self)
+        told = asdict(replace(self, outside=None))
+        del told["outside"]
+        return told | ({"outside": self.outside.settings} if self.outside else {})
 
 
 def paper() -> Recipe:

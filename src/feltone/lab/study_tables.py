@@ -1,12 +1,14 @@
-"""What was found inside the networks, as Markdown: agreement of attention under perturbation, and positions.
+"""What was found about networks beyond their scores, as Markdown: attention, positions, robustness.
 
-Both read what `feltone figure … --numbers FILE` wrote; without it the table says that it was not run.
+They read what `feltone figure … --numbers FILE` and `feltone robustness … --results FOLDER` wrote; without it a table
+says that it was not run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from feltone.lab import tables
+from feltone.lab import crossing, tables
+from feltone.lab.evaluate import name_of
 from feltone.lab.evidence_tables import markdown
 
 WAYS = (
@@ -59,6 +61,36 @@ def positions(found: Mapping[str, Any] | None) -> str:
         "nothing of place."
     )
     return f"{markdown(['network', 'R²', 'R², shuffled'], lines, left=1)}\n\n{legend} {_of(found['networks'])}"
+
+
+def robustness(found: Sequence[Mapping[str, Any]]) -> str:
+    """WA and UAR of every model under every condition, and how they differ from the clips as recorded."""
+    return "\n\n".join(map(_robustness, found)) if found else tables.NOT_RUN
+
+
+def _robustness(found: Mapping[str, Any]) -> str:
+    heads = ["condition", "WA %", "UAR %", "WA, difference", "McNemar p"]
+    lines = [
+        [
+            " ".join(filter(None, (condition["group"], condition["setting"]))),
+            *(f"{100 * condition[name]['pooled']:.1f} {_percent(condition[name]['ci95'])}" for name in ("wa", "uar")),
+            f"{100 * condition['wa']['difference']:+.1f} {_percent(condition['wa']['difference_ci95'], '+')}",
+            "; ".join(f"{test['p']:.2g}" for test in condition["mcnemar"]),
+        ]
+        for condition in found["conditions"]
+    ]
+    unit, units = found["resampled"]
+    of = f"**{name_of(found['model'], found['recipe'])}** on {found['corpus']}, protocol `{found['protocol']}`"
+    folds = f"{len(found['folds_run'])} of {found['folds']} folds, {len(found['seeds'])} seeds"
+    about = f"{of}: {found['n_test']:,} clips, {folds}; intervals from resampled {unit}s ({units})."
+    left_out = f" {crossing.told(found['classes'])}" if "classes" in found else ""
+    warning = f" **Warning:** {found['warning']}." if found["warning"] else ""
+    return f"{about}{left_out}{warning}\n\n{markdown(heads, lines, left=1)}"
+
+
+def _percent(interval: Sequence[float], sign: str = "") -> str:
+    low, high = (f"{100 * value:{sign}.1f}" for value in interval)
+    return f"[{low}, {high}]"
 
 
 def _of(studied: Mapping[str, Mapping[str, Any]]) -> str:

@@ -22,6 +22,7 @@ from feltone.lab.protocols import Fold
 from feltone.labels import LabelSet
 
 BATCH = 16
+SETTINGS = "settings.json"  # by which the run of one fold is known
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +95,7 @@ def last_stage(run: Path) -> str:
 
 
 def _settings(run: Path) -> dict[str, Any]:
-    file = run / "settings.json"
+    file = run / SETTINGS
     if not file.is_file():
         raise ConfigError(f"{run}: is not the run of one fold; name a folder such as RUN/seed-0/fold-1")
     told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))

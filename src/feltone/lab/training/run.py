@@ -3,6 +3,7 @@
 RUN/settings.json          what is trained on what; a folder is continued only by the same
 RUN/<stage>.checkpoint     position of a stage that is under way
 RUN/<stage>.safetensors    weights of a stage that is done
+RUN/<stage>.projection.safetensors     its map onto the features of a teacher from outside, for the next stage
 RUN/history.jsonl          loss and accuracy per epoch
 """
 
@@ -18,20 +19,22 @@ import safetensors.torch
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
-from torch import Tensor
+from torch import Tensor, nn
 
 from feltone.errors import ConfigError
 from feltone.files import write_atomically, write_json
-from feltone.lab import dataset
+from feltone.lab import dataset, outside
 from feltone.lab.corpora.clip import manifest_digest
 from feltone.lab.models import Network, build, variant
+from feltone.lab.models.projected import Projected
 from feltone.lab.protocols import Fold
 from feltone.lab.recipes import Recipe
 from feltone.lab.training.loop import Learner, Tick, features_of, fit_many
-from feltone.lab.training.stages import Stage
+from feltone.lab.training.stages import OUTSIDE, Stage
 from feltone.lab.training.step import TrainingData
 from feltone.labels import LabelSet
 
+PROJECTION = "projection.safetensors"
 MOST_TOGETHER = 16  # runs trained at once on a CUDA device unless told otherwise; each holds its images there
 
 
@@ -170,6 +173,7 @@ class _Sitting:
 
     def __init__(self, recipe: Recipe, run: Run, fabric: Fabric, cache: Path) -> None:
         self.run, self.fabric, self.done = run, fabric, dict[str, Network]()
+        self.recipe, self.cache = recipe, cache
         self.features = dict[str, Tensor]()  # of frozen teachers
         self.samples = dataset.load(run.fold.train, run.labels, recipe.features, run.seed, cache)
         history = _History(run.out / "history.jsonl", run.on_tick) if fabric.is_global_zero else None
@@ -184,20 +188,30 @@ class _Sitting:
             self.done[stage.name] = network.eval()
             return None
         feature = self._feature_of(stage.teacher) if stage.teacher else None
+        if stage.teacher == OUTSIDE and feature is not None:
+            network = self._projected(network, stage, feature.shape[1])
         data = TrainingData(self.samples.images, self.samples.targets, feature)
         return Learner(network, data, self.run.seed, self._file(stage, "checkpoint"), self.on_tick)
 
     def end(self, stage: Stage, network: Network, seconds: float) -> None:
-        """Keep what was learnt."""
+        """Keep what was learnt; the weights come last, since they say that the stage is done."""
+        projection = network.projection if isinstance(network, Projected) else None
+        network = network.network if isinstance(network, Projected) else network
         self.done[stage.name] = network.cpu().eval()
         if self.fabric.is_global_zero:
             out = self.run.out
             write_json(out / "seconds.json", seconds_of(out) | {stage.name: round(seconds, 1)})
+            if projection:
+                save_weights(projection, self._file(stage, PROJECTION))
             save_weights(network, self._file(stage, "safetensors"))
             self._file(stage, "checkpoint").unlink(missing_ok=True)
 
     def _feature_of(self, teacher: str) -> Tensor:
         """What a teacher says of every sample: computed once for all stages that match it."""
+        if teacher == OUTSIDE and teacher not in self.features:
+            assert self.recipe.outside is not None, "a recipe whose stages have a teacher from outside names it"
+            of = self.run.fold.train, self.recipe.outside, self.recipe.features, self.run.seed, self.cache
+            self.features[teacher] = torch.from_numpy(outside.features_of(*of))
         if teacher not in self.features:
             self.features[teacher] = features_of(self.done[teacher], self.samples.images, self.fabric)
         return self.features[teacher]
@@ -207,6 +221,14 @@ class _Sitting:
         if stage.start:
             network.load_state_dict(self.done[stage.start].state_dict())
         return network
+
+    def _projected(self, network: Network, stage: Stage, width: int) -> Network:
+        """A learner with a map onto a teacher's features: that of the stage it starts from, or a new one."""
+        projected = Projected(network, width, self.run.seed)
+        before = self.run.out / f"{stage.start}.{PROJECTION}"
+        if stage.start and before.is_file():
+            projected.projection.load_state_dict(safetensors.torch.load_file(before))
+        return projected
 
     def _file(self, stage: Stage, ending: str) -> Path:
         return self.run.out / f"{stage.name}.{ending}"
@@ -248,7 +270,7 @@ def claim(out: Path, wanted: dict[str, Any]) -> None:
         )
 
 
-def save_weights(network: Network, file: Path) -> None:
+def save_weights(network: nn.Module, file: Path) -> None:
     """Weights as safetensors, atomically."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     write_atomically(file, lambda handle: handle.write(safetensors.torch.save(state)))

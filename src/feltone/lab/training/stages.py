@@ -8,6 +8,9 @@ from feltone.errors import ConfigError
 from feltone.lab.models import variant
 from feltone.lab.training.losses import LOSSES
 
+OUTSIDE = "outside"
+"""The teacher that is no stage: a recipe's frozen encoder of speech."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -16,7 +19,7 @@ class Stage:
     name: str
     learner: str  # a variant
     losses: Mapping[str, float]  # loss -> weight
-    teacher: str | None = None  # an earlier stage: its network is frozen and its features are matched
+    teacher: str | None = None  # whose features are matched: those of an earlier stage's frozen network, or `OUTSIDE`
     start: str | None = None  # an earlier stage: its weights are the initial ones
     epochs: int = 50
     batch: int = 4
