@@ -10,8 +10,6 @@ standardised on the training part and class-balanced. `probe`: hidden states of 
 hub, averaged over time, and a logistic regression, set likewise. Nothing is tuned, so nothing can be tuned on a test.
 """
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +28,7 @@ from sklearn.svm import SVC
 from feltone import audio
 from feltone.errors import MissingExtraError, ProtocolError
 from feltone.features import Waveform
-from feltone.files import write_atomically
+from feltone.lab import cache as caching
 from feltone.lab import crossing, dataset, protocols, provenance
 from feltone.lab.corpora.clip import Clip
 from feltone.lab.evaluate import RunFacts
@@ -202,11 +200,8 @@ def vectors_of(
 def vector_of(clip: Clip, hearing: Hearing, cache: Path) -> Vector:
     """Vector of one recording; its file in the cache is named by all that it depends on, as `dataset` does it."""
     made_from = [CACHE_VERSION, dataset.CACHE_VERSION, hearing.settings, clip.start, clip.end]
-    digest = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode() + clip.path.read_bytes()).hexdigest()
-    file = cache / "vectors" / digest[:2] / f"{digest}.npy"
-    if file.is_file():
-        stored: Vector = np.load(file)
-        return stored
-    vector = hearing.vector(audio.load(clip.path, SAMPLE_RATE, start=clip.start, end=clip.end))
-    write_atomically(file, lambda handle: np.save(handle, vector))
-    return vector
+
+    def compute() -> Vector:
+        return hearing.vector(audio.load(clip.path, SAMPLE_RATE, start=clip.start, end=clip.end))
+
+    return caching.kept(caching.file_of(cache / "vectors", made_from, clip.path.read_bytes()), compute)

@@ -1,12 +1,11 @@
 """Images of samples, computed once, cached by content, held in memory.
 
 One cache file holds the four copies of one clip (float16: a spacing of at most 0.02 dB), named by a digest of
-everything it depends on: the recording's bytes, the segment, the front end, the perturbations and their seed. So the
-cache never needs to be cleared for correctness, and folds, protocols and corpora share it.
+everything it depends on: the recording's bytes, the segment, the front end, the perturbations and their seed. So folds,
+protocols and corpora share it (`cache.py`).
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from feltone import audio, features
 from feltone.features import FeatureConfig
-from feltone.files import write_atomically
+from feltone.lab import cache as caching
 from feltone.lab.augment import COPIES
 from feltone.lab.corpora.clip import Clip
 from feltone.lab.protocols import Sample
@@ -86,15 +85,12 @@ def copies_of(clip: Clip, config: FeatureConfig, seed: int, cache: Path) -> NDAr
     """Images of the four copies of a clip: float16, (copies, mel bands, columns), in the order of `COPIES`."""
     content = clip.path.read_bytes()
     made_from = [CACHE_VERSION, clip.start, clip.end, config.to_dict(), list(COPIES), seed, clip.key]
-    digest = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode() + content).hexdigest()
-    file = cache / "images" / digest[:2] / f"{digest}.npy"
-    if file.is_file():
-        stored: NDArray[np.float16] = np.load(file)
-        return stored
-    waveform = audio.load(clip.path, config.sample_rate, start=clip.start, end=clip.end)
-    images = np.stack([image_of_copy(waveform, clip, copy, config, seed) for copy in COPIES]).astype(np.float16)
-    write_atomically(file, lambda handle: np.save(handle, images))
-    return images
+
+    def compute() -> NDArray[np.float16]:
+        waveform = audio.load(clip.path, config.sample_rate, start=clip.start, end=clip.end)
+        return np.stack([image_of_copy(waveform, clip, copy, config, seed) for copy in COPIES]).astype(np.float16)
+
+    return caching.kept(caching.file_of(cache / "images", made_from, content), compute)
 
 
 def image_of_copy(
