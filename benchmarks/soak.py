@@ -90,8 +90,9 @@ def caching(table: Path) -> Work:
 
 
 def annotating(recordings: Path) -> Work:
-    """`feltone annotate`: an archive into one Parquet dataset."""
-    return Work("annotate", lambda out: ["annotate", str(recordings), "--out", str(out)], annotated_so_far, rows, None)
+    """`feltone annotate`: an archive into one Parquet dataset, two recordings to a shard."""
+    command = ["annotate", str(recordings), "--segments", "whole", "--workers", "1", "--shard", "2"]
+    return Work("annotate", lambda out: [*command, "--out", str(out)], annotated_so_far, rows, None)
 
 
 def trained_so_far(out: Path) -> tuple[Progress, str]:
@@ -136,16 +137,26 @@ def digests(out: Path) -> dict[str, str]:
 
 
 def annotated_so_far(out: Path) -> tuple[Progress, str]:
-    """Rows that are on the disk."""
-    return (len(rows(out)),), "annotating"
+    """Rows of the dataset, then finished files of shards, each of which must be readable."""
+    import pyarrow.parquet as parquet
+
+    found = len(rows(out))
+    shards = [
+        file for file in out.rglob("*.parquet") if not file.name.startswith(".") and "annotations" not in file.parts
+    ]
+    for file in shards:
+        parquet.read_table(file)
+    return (found, 0 if found else len(shards)), "gathering" if found else "annotating" if shards else "beginning"
 
 
 def rows(out: Path) -> dict[str, str]:
     """Every row of the dataset; a clip that is there twice is a row too many."""
     import pyarrow.parquet as parquet
 
-    tables = [parquet.read_table(file) for file in sorted(out.rglob("*.parquet")) if not file.name.startswith(".")]
-    found = sorted(json.dumps(row, default=str, sort_keys=True) for table in tables for row in table.to_pylist())
+    files = [file for file in sorted(out.glob("annotations/*.parquet")) if not file.name.startswith(".")]
+    found = sorted(
+        json.dumps(row, default=str, sort_keys=True) for f in files for row in parquet.read_table(f).to_pylist()
+    )
     return {f"{number} {_digest(row.encode())}": "" for number, row in enumerate(found)}
 
 
@@ -225,6 +236,7 @@ def _run(arguments: list[str], cache: Path, log: Path) -> None:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
     sys.argv = ["feltone", *arguments]
+    sys.modules["__main__"] = cli  # as for a user: what the command starts itself begins from there
     cli.main()
 
 
