@@ -43,6 +43,7 @@ from feltone.lab.training import checkpoint
 from feltone_benchmarks import tiny
 
 SHARE_OF_SIGTERM = 0.15
+LAST_WORDS = 2_000  # characters of a command that fails
 FORKED = multiprocessing.get_context("fork")
 STOPPED = (-signal.SIGTERM, cli.SIGNALLED + signal.SIGTERM)  # before and after it is noticed
 
@@ -165,7 +166,7 @@ def soak(work: Work, kills: int, folder: Path, rng: np.random.Generator) -> Tall
     reference, tally = folder / "uninterrupted", Tally()
     begun = time.monotonic()
     if start(work, reference, folder / "log").wait() != 0:
-        raise SystemExit(f"{work.name}: fails without a kill; see {folder / 'log'}")
+        raise SystemExit(f"{work.name}: fails without a kill: {(folder / 'log').read_text()[-LAST_WORDS:]}")
     seconds, wanted = time.monotonic() - begun, work.result(reference)
     while tally.killed < kills:
         tally.rounds += 1
@@ -205,7 +206,7 @@ def one_round(work: Work, folder: Path, kills: int, seconds: float, rng: np.rand
         elif code in STOPPED:
             tally.stopped += 1
         else:
-            raise SystemExit(f"{work.name}: ended with {code}; see {folder / 'log'}")
+            raise SystemExit(f"{work.name}: ended with {code}: {(folder / 'log').read_text()[-LAST_WORDS:]}")
 
 
 class start:  # noqa: N801 - reads as what it does

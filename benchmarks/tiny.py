@@ -10,6 +10,7 @@ import sys
 from itertools import product
 from pathlib import Path
 
+import feltone
 from feltone.doors import cli
 from feltone.lab import models, recipes
 from feltone.lab.models import ModelConfig
@@ -17,7 +18,7 @@ from feltone.lab.recipes import Recipe
 from feltone.lab.training import loop
 from feltone.lab.training.stages import three_stages
 
-CLIPS = Path(__file__).parents[1] / "src" / "feltone" / "clips"
+CLIPS = Path(feltone.__file__).parent / "clips"
 LABELS = {"up": ("anger", "happiness"), "down": ("boredom", "sadness")}
 SEGMENTS = 4  # of each bundled clip, half a second each
 TINY = ModelConfig(depth=1, heads=2, token_width=32, head_width=8, mlp_width=32)
