@@ -1,6 +1,6 @@
 """Kill `feltone` at random moments, again and again, and see whether anything is lost.
 
-python -m feltone_benchmarks.soak --kills 200 --out results/reliability.json
+python -m feltone_benchmarks.soak --kills 70 --out results/reliability.json
 
 Each round begins with an empty folder. A command is started, killed after a random time (by SIGKILL; now and then by
 SIGTERM), and started again until it comes to its end by itself. After every kill all that is on the disk must be whole
@@ -36,7 +36,7 @@ import feltone.lab.report  # noqa: F401
 from feltone import artifact
 from feltone.doors import cli
 from feltone.errors import FeltoneError, FeltoneWarning
-from feltone.files import UNFINISHED, write_json
+from feltone.files import UNFINISHED, read_json, write_json
 from feltone.lab import provenance
 from feltone.lab.tested import SUFFIX, FoldResult
 from feltone.lab.training import checkpoint
@@ -256,41 +256,42 @@ def works(folder: Path) -> list[Work]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Soak every work; 1 when something was lost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=200, help="SIGKILLs in all")
+    parser.add_argument("--kills", type=int, default=70, help="SIGKILLs of each work")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--only", action="append", help="a work: train, prepare, annotate (repeatable)")
-    parser.add_argument("--out", type=Path, help="file of the figures")
+    parser.add_argument("--out", type=Path, help="file of the figures; those of other works in it are kept")
     asked = parser.parse_args(arguments)
     tiny.register()
     torch.set_num_threads(1)  # and none are started before a fork
     warnings.simplefilter("error", FeltoneWarning)
-    begun, tallies = time.monotonic(), {}
+    faults, found = list[str](), dict[str, Any]()
     with tempfile.TemporaryDirectory(prefix="feltone-soak-") as folder:
-        chosen = [work for work in works(Path(folder)) if not asked.only or work.name in asked.only]
-        for number, work in enumerate(chosen):
+        for work in works(Path(folder)):
+            if asked.only and work.name not in asked.only:
+                continue
             (Path(folder) / work.name).mkdir()
-            share = asked.kills * (number + 1) // len(chosen) - asked.kills * number // len(chosen)
-            rng = np.random.default_rng([asked.seed, number])
-            tallies[work.name] = soak(work, share, Path(folder) / work.name, rng)
-    faults = [fault for tally in tallies.values() for fault in tally.faults]
-    document = {
-        "works": {name: tally.to_dict() for name, tally in tallies.items()},
-        "sigkill": sum(tally.killed for tally in tallies.values()),
-        "sigterm": sum(tally.stopped for tally in tallies.values()),
-        "lost_or_different": len(faults),
-        "seed": asked.seed,
-        "seconds": round(time.monotonic() - begun),
+            begun = time.monotonic()
+            tally = soak(work, asked.kills, Path(folder) / work.name, np.random.default_rng(asked.seed))
+            faults += tally.faults
+            found[work.name] = tally.to_dict() | facts(work, asked.kills, asked.seed, time.monotonic() - begun)
+            if asked.out:
+                known = read_json(asked.out)["works"] if asked.out.is_file() else {}
+                write_json(asked.out, {"works": known | found})
+    print(*faults, sep="\n", file=sys.stderr)
+    print(json.dumps({"works": found}, indent=1))
+    return len(faults) > 0
+
+
+def facts(work: Work, kills: int, seed: int, seconds: float) -> dict[str, Any]:
+    """Where the figures of a work come from."""
+    return {
+        "seed": seed,
+        "seconds": round(seconds),
         "device": provenance.device(),
-        "versions": provenance.versions(),
         "commit": provenance.commit(),
-        "command": f"python -m feltone_benchmarks.soak --kills {asked.kills} --seed {asked.seed}",
+        "command": f"python -m feltone_benchmarks.soak --only {work.name} --kills {kills} --seed {seed}",
         "date": provenance.today(),
     }
-    print(*faults, sep="\n", file=sys.stderr)
-    if asked.out:
-        write_json(asked.out, document)
-    print(json.dumps(document, indent=1))
-    return len(faults) > 0
 
 
 if __name__ == "__main__":

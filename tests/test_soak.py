@@ -46,9 +46,9 @@ def test_killed_at_random_moments_nothing_is_lost_and_the_end_is_the_same(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
     figures = tmp_path / "figures.json"
-    line = [sys.executable, "-m", "feltone_benchmarks.soak", "--kills", "4", "--only", "train", "--only", "prepare"]
+    line = [sys.executable, "-m", "feltone_benchmarks.soak", "--kills", "2", "--only", "train", "--only", "prepare"]
     done = subprocess.run([*line, "--out", figures], env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
-    found = json.loads(figures.read_text())
-    assert {name: work["sigkill"] for name, work in found["works"].items()} == {"train": 2, "prepare": 2}
-    assert found["lost_or_different"] == 0 and found["sigkill"] == 4
+    found = json.loads(figures.read_text())["works"]
+    counts = {name: (work["sigkill"], work["lost_or_different"]) for name, work in found.items()}
+    assert counts == {"train": (2, 0), "prepare": (2, 0)}
