@@ -81,8 +81,8 @@ def fit_many(stage: Stage, learners: Sequence[Learner], *, fabric: Fabric, compi
     learners that stopped at different positions are not stacked. Returns the seconds that each took over all sittings:
     its share of the time.
     """
-    states = fabric.broadcast([checkpoints.read(it.checkpoint) for it in learners] if fabric.is_global_zero else [])
-    places = list(map(position_of, states))
+    states = dict(enumerate(_states(learners, fabric)))
+    places = list(map(position_of, states.values()))
     if all(stacks_well(learner.network) for learner in learners):
         groups = [[number for number, at in enumerate(places) if at == place] for place in dict.fromkeys(places)]
     else:
@@ -94,7 +94,7 @@ def fit_many(stage: Stage, learners: Sequence[Learner], *, fabric: Fabric, compi
         while waiting or running:
             while waiting and len(running) < side_by_side(fabric):
                 numbers = waiting.popleft()
-                course = begin([learners[number] for number in numbers], [states[number] for number in numbers])
+                course = begin([learners[number] for number in numbers], list(map(states.pop, numbers)))
                 running.append((course, course.run(), numbers))
             for course, steps, group in list(running):
                 course.company = len(running)
@@ -106,6 +106,12 @@ def fit_many(stage: Stage, learners: Sequence[Learner], *, fabric: Fabric, compi
                     course.leave()
                 raise request.stopped(f"in stage {stage.name}, with a checkpoint")
     return [seconds[number] for number in range(len(learners))]
+
+
+def _states(learners: Sequence[Learner], fabric: Fabric) -> list[State | None]:
+    """What the checkpoints hold, as the first process finds it: a damaged one is found damaged once."""
+    found = [checkpoints.read(it.checkpoint) for it in learners] if fabric.is_global_zero else []
+    return list(fabric.broadcast(found))
 
 
 def side_by_side(fabric: Fabric) -> int:
@@ -258,10 +264,11 @@ class _Course:
         self.seconds, self.counted_at = [before + share for before in self.seconds], now
 
     def leave(self) -> None:
-        """Keep what was reached, in the middle of an epoch or at its end."""
+        """Keep what was reached, if anything, in the middle of an epoch or at its end."""
         if self.step == self.steps:
             self.report()
-        self.save()
+        if self.epoch or self.step:
+            self.save()
 
     def save(self) -> None:
         """Write a checkpoint per learner, all of them sound."""
