@@ -23,6 +23,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from feltone.doors import cli
 from feltone.errors import FeltoneError, FeltoneWarning
 from feltone.files import UNFINISHED, read_json, write_json
 from feltone.lab import provenance
+from feltone.lab.recipes import recipe as recipe_named
 from feltone.lab.tested import SUFFIX, FoldResult
 from feltone.lab.training import checkpoint
 from feltone_benchmarks import tiny
@@ -78,11 +80,13 @@ class Tally:
         return counts | {"lost_or_different": len(self.faults), "moments": dict(sorted(self.moments.items()))}
 
 
-def training(table: Path, cache: Path) -> Work:
-    """`feltone train` with its three stages, artefacts, test and report."""
+def training(table: Path, cache: Path, recipe: str) -> Work:
+    """`feltone train` with its stages, artefacts, test and report."""
     machine = ["--no-compile", "--threads", "1", "--precision", "32", "--accelerator", "cpu"]
-    command = ["train", "tiny", "--corpus", "manifest", "--data", str(table), "--protocol", "clean", *machine]
-    return Work("train", lambda out: [*command, "--out", str(out)], trained_so_far, trained, cache)
+    command = ["train", recipe, "--corpus", "manifest", "--data", str(table), "--protocol", "clean", *machine]
+    stages = [stage.name for stage in recipe_named(recipe).stages]
+    reached = partial(trained_so_far, stages=stages)
+    return Work("train", lambda out: [*command, "--out", str(out)], reached, trained, cache)
 
 
 def caching(table: Path) -> Work:
@@ -96,10 +100,9 @@ def annotating(recordings: Path) -> Work:
     return Work("annotate", lambda out: [*command, "--out", str(out)], annotated_so_far, rows, None)
 
 
-def trained_so_far(out: Path) -> tuple[Progress, str]:
+def trained_so_far(out: Path, stages: Sequence[str]) -> tuple[Progress, str]:
     """Stages that are done, then epoch and step of the one under way, then artefacts and tested folds."""
     run = out / "seed-0" / "fold-1"
-    stages = [stage.name for stage in tiny.tiny().stages]
     for file in (*run.glob("*.json"), *out.glob("report-*/*.json")):
         json.loads(file.read_text(encoding="utf-8"))
     done = [stage for stage in stages if (run / f"{stage}.safetensors").is_file()]
@@ -245,11 +248,11 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def works(folder: Path) -> list[Work]:
+def works(folder: Path, recipe: str) -> list[Work]:
     """What is killed."""
     table = folder / "recordings.csv"
     tiny.write_recordings(table)
-    found = [training(table, folder / "cache"), caching(table)]
+    found = [training(table, folder / "cache", recipe), caching(table)]
     return found + ([annotating(tiny.CLIPS)] if "annotate" in cli.app.commands else [])
 
 
@@ -259,6 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=70, help="SIGKILLs of each work")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--only", action="append", help="a work: train, prepare, annotate (repeatable)")
+    parser.add_argument("--recipe", default="tiny", help="of train: tiny, or tiny-teacher, which has one stage")
     parser.add_argument("--out", type=Path, help="file of the figures; those of other works in it are kept")
     asked = parser.parse_args(arguments)
     tiny.register()
@@ -266,7 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.simplefilter("error", FeltoneWarning)
     faults, found = list[str](), dict[str, Any]()
     with tempfile.TemporaryDirectory(prefix="feltone-soak-") as folder:
-        for work in works(Path(folder)):
+        for work in works(Path(folder), asked.recipe):
             if asked.only and work.name not in asked.only:
                 continue
             (Path(folder) / work.name).mkdir()

@@ -46,7 +46,8 @@ def test_killed_at_random_moments_nothing_is_lost_and_the_end_is_the_same(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
     figures = tmp_path / "figures.json"
-    line = [sys.executable, "-m", "feltone_benchmarks.soak", "--kills", "2", "--only", "train", "--only", "prepare"]
+    line = [sys.executable, "-m", "feltone_benchmarks.soak", "--kills", "2", "--recipe", "tiny-teacher"]
+    line += ["--only", "train", "--only", "prepare"]
     done = subprocess.run([*line, "--out", figures], env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     found = json.loads(figures.read_text())["works"]
