@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from feltone.files import write_atomically
 
+PIECE = 1 << 14  # bytes of a file that are looked at together
+
 
 def file_of(folder: Path, made_from: Any, content: bytes) -> Path:
     """The file of what is made from a recording's bytes with some settings."""
@@ -29,7 +31,7 @@ def kept(file: Path, compute: Callable[[], NDArray[Any]]) -> NDArray[Any]:
     Raises:
         StorageError: it cannot be written.
     """
-    found = _whole(file.read_bytes()) if file.is_file() else None
+    found = _whole(file) if file.is_file() else None
     if found is not None:
         return found
     array = compute()
@@ -40,12 +42,16 @@ def kept(file: Path, compute: Callable[[], NDArray[Any]]) -> NDArray[Any]:
     return array
 
 
-def _whole(content: bytes) -> NDArray[Any] | None:
-    """The array in a file's content, or None where that is damaged. Earlier versions wrote no digest."""
-    packed = io.BytesIO(content)
-    try:
-        array: NDArray[Any] = np.load(packed)
-    except (ValueError, EOFError):
-        return None
-    end = packed.tell()
-    return array if content[end:] in (b"", hashlib.sha256(content[:end]).digest()) else None
+def _whole(file: Path) -> NDArray[Any] | None:
+    """The array in a file, or None where that is damaged. Earlier versions wrote no digest."""
+    with file.open("rb") as handle:
+        try:
+            array: NDArray[Any] = np.load(handle)
+        except (ValueError, EOFError):
+            return None
+        end, digest = handle.tell(), hashlib.sha256()
+        seal = handle.read()
+        handle.seek(0)
+        while handle.tell() < end:  # in pieces: whoever loads thousands holds no array twice
+            digest.update(handle.read(min(PIECE, end - handle.tell())))
+    return array if seal in (b"", digest.digest()) else None
