@@ -9,5 +9,7 @@ startup.py      cold starts, and what they load
 training.py     steps of the three stages
 gemm.py         how fast the machine multiplies matrices
 growth.py       how cost grows with the corpus
+tiny.py         a training so small that it can be killed again and again
+soak.py         kills at random moments, and whether anything was lost
 report.py       one document of it all, and its table
 """

@@ -26,7 +26,8 @@ from feltone.lab import corpora, dataset, protocols, provenance
 from feltone.lab.dataset import Dataset
 from feltone.lab.protocols import Fold
 from feltone.lab.recipes import Recipe, recipe
-from feltone.lab.training.run import Machine, train
+from feltone.lab.training.machine import Machine
+from feltone.lab.training.run import train
 from feltone.labels import LabelSet
 from feltone_benchmarks import plain, report
 

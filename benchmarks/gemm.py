@@ -130,6 +130,6 @@ def all_cores() -> int:
 
 def has_bf16() -> bool:
     """Whether the processor multiplies in bf16."""
-    from feltone.lab.training.run import best_precision
+    from feltone.lab.training.machine import best_precision
 
     return best_precision("cpu") == "bf16-mixed"

@@ -133,7 +133,7 @@ def samples_of(clips: int, folder: Path) -> Iterator[Any]:
 def make_cache(clips: int, folder: Path) -> None:
     """Cached images of so many clips; none is computed, and none is waited for to reach the disk."""
     from feltone.features import DEFAULT
-    from feltone.lab import dataset
+    from feltone.lab import cache, dataset
 
     clip(folder, 4)
     image = np.random.default_rng(SEED).random((DEFAULT.mel_bands, DEFAULT.columns), np.float32)
@@ -143,7 +143,7 @@ def make_cache(clips: int, folder: Path) -> None:
         with file.open("wb") as handle:
             fill(handle)
 
-    with patch.object(dataset, "image_of_copy", lambda *_: image), patch.object(dataset, "write_atomically", write):
+    with patch.object(dataset, "image_of_copy", lambda *_: image), patch.object(cache, "write_atomically", write):
         for one in dict.fromkeys(sample.clip for sample in samples_of(clips, folder)):
             dataset.copies_of(one, DEFAULT, SEED, folder)
 

@@ -21,7 +21,7 @@ from feltone.lab.models import build, variant
 from feltone.lab.models.cost import cost
 from feltone.lab.training.ensemble import make_ensemble, stacks_well
 from feltone.lab.training.loop import features_of
-from feltone.lab.training.run import Machine, best_accelerator, best_precision
+from feltone.lab.training.machine import Machine, best_accelerator, best_precision
 from feltone.lab.training.stages import Stage, three_stages
 from feltone.lab.training.step import TrainingData, make_step
 from feltone_benchmarks import gemm

@@ -112,6 +112,20 @@ def front_end() -> str:
     return f"Largest difference from {librosa} on {clips} real recordings: {difference:.1e} (image values 0–1)."
 
 
+def kills() -> str:
+    """Kills at random moments, and whether anything was lost, from results/reliability.json."""
+    head = "| command | SIGKILL | SIGTERM | times begun anew and ended | lost or different | where it was when killed |"
+    lines, works = [head, "|---|--:|--:|--:|--:|---|"], (measured("reliability") or {"works": {}})["works"]
+    for name, work in works.items():
+        moments = ", ".join(f"{where} {count}" for where, count in work["moments"].items())
+        counts = " | ".join(str(work[key]) for key in ("sigkill", "sigterm", "rounds", "lost_or_different"))
+        lines.append(f"| `feltone {name}` | {counts} | {moments} |")
+    whole = [sum(work[key] for work in works.values()) for key in ("sigkill", "sigterm", "rounds", "lost_or_different")]
+    lines.append(f"| all | {' | '.join(map(str, whole))} | |")
+    told = [f"`{work['command']}`: {work['device']}, {work['commit']}, {work['date']}" for work in works.values()]
+    return "\n".join([*lines, "", "  \n".join(told)])
+
+
 def errors_by_copy() -> str:
     """Errors under `paper` by kind of copy, from the tested folds: of every corpus, recipe and network."""
     kinds = tuple(augment.COPIES)
@@ -205,6 +219,7 @@ def main() -> int:
         "costs": costs(),
         "rivals_short_run": rivals_short_run(),
         "front_end": front_end(),
+        "kills": kills(),
         **speed_tables.tables(),
         **trust_tables.tables(),
         **evidence_beside(compared),

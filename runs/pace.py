@@ -14,7 +14,7 @@ from feltone.lab import provenance, reproduce
 from feltone.lab.models.cost import cost
 from feltone.lab.pace import step_seconds
 from feltone.lab.recipes import recipe
-from feltone.lab.training.run import Machine
+from feltone.lab.training.machine import Machine
 
 RESULTS = Path(__file__).parents[1] / "results"
 

@@ -23,7 +23,7 @@ from feltone.lab.models import build, variant
 from feltone.lab.models.cost import parameters
 from feltone.lab.protocols import Sample
 from feltone.lab.recipes import recipe
-from feltone.lab.training.run import Machine
+from feltone.lab.training.machine import Machine
 from feltone.lab.training.step import Single, TrainingData
 from feltone.labels import LabelSet
 

@@ -21,7 +21,8 @@ from feltone.lab.experiment import Experiment
 from feltone.lab.models import build, variant
 from feltone.lab.protocols import PAPER_WARNING
 from feltone.lab.recipes import Recipe
-from feltone.lab.training.run import Machine, save_weights, settings
+from feltone.lab.training.folder import save_weights, settings
+from feltone.lab.training.machine import Machine
 from feltone.lab.training.stages import three_stages
 from test_tables import made_row
 

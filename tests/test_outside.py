@@ -34,7 +34,8 @@ from feltone.lab.protocols import Sample
 from feltone.lab.recipes import Recipe, recipe
 from feltone.lab.training import losses
 from feltone.lab.training.losses import Expected
-from feltone.lab.training.run import Machine, train
+from feltone.lab.training.machine import Machine
+from feltone.lab.training.run import train
 from feltone.lab.training.stages import OUTSIDE, three_stages
 
 QUICKLY = ["--accelerator", "cpu", "--no-compile", "--precision", "32", "--threads", "1"]

@@ -14,7 +14,8 @@ from feltone import audio, features
 from feltone.doors.demo import CLIPS
 from feltone.lab import corpora
 from feltone.lab.models import VARIANTS, build
-from feltone.lab.training.loop import epoch_order, features_of, fit
+from feltone.lab.training.learner import epoch_order
+from feltone.lab.training.loop import features_of, fit
 from feltone.lab.training.stages import Stage
 from feltone.lab.training.step import TrainingData
 

@@ -22,7 +22,7 @@ from feltone.lab.corpora import Clip
 from feltone.lab.export import OPSET, Origin, export
 from feltone.lab.exported import TIMELINE_HOP_SECONDS, Limits, Parity, open_session
 from feltone.lab.models import VARIANTS, ModelConfig, build
-from feltone.lab.training.run import save_weights
+from feltone.lab.training.folder import save_weights
 from feltone.labels import LabelSet
 from feltone.recognizer import Recognizer
 

@@ -23,7 +23,7 @@ from feltone.lab.models.cost import PAPER_MACS, cost, costs, multiply_adds
 from feltone.lab.recipes import recipe
 from feltone.lab.training.ensemble import Ensemble
 from feltone.lab.training.loop import fit
-from feltone.lab.training.run import Machine
+from feltone.lab.training.machine import Machine
 from feltone.lab.training.stages import Stage
 from feltone.lab.training.step import Single, TrainingData
 from test_portable import CLIPS, LABELS, ORIGIN

@@ -96,13 +96,10 @@ def check(folder: Path) -> None:
 
 def write(folder: Path, graph: bytes, told: Mapping[str, Any]) -> None:
     """Write the page with a graph and its `record` into a folder, which is made when missing."""
-    try:
-        for address, file in page_files().items():
-            _put(folder / address, file.read_bytes())
-        _put(folder / GRAPH, graph)
-        write_json(folder / RECORD, dict(told))
-    except OSError as fault:
-        raise ConfigError(f"{folder}: cannot be written ({fault.strerror}); choose another folder") from None
+    for address, file in page_files().items():
+        _put(folder / address, file.read_bytes())
+    _put(folder / GRAPH, graph)
+    write_json(folder / RECORD, dict(told))
 
 
 def _put(file: Path, content: bytes) -> None:

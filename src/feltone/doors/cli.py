@@ -1,20 +1,24 @@
 """The command line: one verb per door. A verb imports what it needs when it is called.
 
 Exit codes: 0 done; 2 the request was wrong (one line says how); 3 done in part (what was not is listed);
-1 a fault of ours (with a traceback).
+1 a fault of ours (with a traceback); 128 and more, a signal asked to stop.
 """
 
 import io
 import os
+import signal
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
 from feltone import __version__
 from feltone.doors import cli_figures, cli_laboratory, cli_reproduce
 from feltone.doors.options import PATH, as_json, model
-from feltone.errors import FeltoneError, MissingExtraError
+from feltone.errors import FeltoneError, FeltoneWarning, MissingExtraError, Stopped
 
 LABORATORY = {
     "torch",
@@ -28,6 +32,7 @@ LABORATORY = {
     "onnxscript",
 }
 """What `feltone[train]` brings: the absence of one of these is the user's to mend."""
+SIGNALLED = 128  # plus the signal's number: what a shell says of a process that a signal has ended
 FEW = 50  # recordings that are sooner done than a faster transform is loaded
 
 
@@ -57,7 +62,21 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name of a file need not be text; written so, it is what JSON has for it as well.
         sys.stdout.reconfigure(errors="backslashreplace")
+    warnings.simplefilter("always", FeltoneWarning)
+    warnings.showwarning = _show(warnings.showwarning)
     sys.exit(run(sys.argv[1:]))
+
+
+def _show(otherwise: Callable[..., None]) -> Callable[..., None]:
+    """Show our own warnings as what they are, messages of one line, and those of others as ever."""
+
+    def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        if issubclass(category, FeltoneWarning):
+            print(f"feltone: {message}", file=sys.stderr)
+        else:
+            otherwise(message, category, *where)
+
+    return show
 
 
 def run(arguments: list[str]) -> int:
@@ -67,6 +86,9 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as fault:
         print(f"feltone: {' '.join(fault.format_message().split())} (see feltone --help)", file=sys.stderr)
         return 2
+    except Stopped as stop:
+        print(f"feltone: {stop}", file=sys.stderr)
+        return SIGNALLED + stop.signal
     except FeltoneError as fault:
         print(f"feltone: {fault}", file=sys.stderr)
         return 2
@@ -80,7 +102,7 @@ def run(arguments: list[str]) -> int:
         return 0
     except (KeyboardInterrupt, click.Abort):
         print("feltone: interrupted; the same command continues", file=sys.stderr)
-        return 130
+        return SIGNALLED + signal.SIGINT
 
 
 @app.command()

@@ -86,7 +86,7 @@ def train(
     transformers. The same command continues where it stopped.
     """
     from feltone.doors.laboratory import Experiment, recipe_named, train_folds
-    from feltone.lab.training.run import Machine
+    from feltone.lab.training.machine import Machine
 
     experiment = Experiment(corpus, data, protocol, seed, folds, folds_from, test_corpus)
     machine = Machine.of(accelerator, devices, precision, compile, threads, together)

@@ -49,7 +49,7 @@ def reproduce(
     """
     from feltone.doors.reproduce import draw_attention, reproduce_rows
     from feltone.lab import reproduce as evidence
-    from feltone.lab.training.run import Machine
+    from feltone.lab.training.machine import Machine
 
     machine = Machine.of(accelerator, 1, precision, compile, threads, together)
     usual = evidence.PROTOCOLS if what != "attention" else ("paper",)

@@ -1,13 +1,13 @@
 """The laboratory's verbs on the command line: corpora, prepare, train, evaluate, flops, baseline."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from feltone.artifact import load as load_artifact
 from feltone.doors import console
-from feltone.errors import ConfigError, CorpusError
+from feltone.errors import ConfigError, CorpusError, TrainingError
 from feltone.features import DEFAULT
 from feltone.files import write_json
 from feltone.lab import corpora, crossing, dataset, experiment, outside, recipes, report, tables, tested
@@ -20,8 +20,9 @@ from feltone.lab.probe import probe
 from feltone.lab.protocols import Sample
 from feltone.lab.recipes import Recipe
 from feltone.lab.tested import FoldResult
-from feltone.lab.training.run import Machine
+from feltone.lab.training.machine import Machine
 from feltone.lab.training.schedule import Job
+from feltone.lab.training.stopping import follow, obeyed
 
 __all__ = [
     "Experiment",
@@ -52,6 +53,7 @@ def list_corpora(data: Path | None, *, as_json: bool) -> None:
     console.say("how to obtain and how to cite each: feltone corpora --json; next: feltone prepare CORPUS ROOT")
 
 
+@obeyed()
 def prepare_corpus(name: str, root: Path, seed: int, *, as_json: bool) -> int:
     """Verify a corpus and cache its features; 3 when something is wrong with it, 0 otherwise."""
     material = Material.read(name, root)
@@ -84,6 +86,7 @@ def recipe_named(name: str, teacher: str | None, layer: int | None, machine: Mac
     return recipe
 
 
+@obeyed()
 def train_folds(
     recipe: Recipe,
     wanted: Experiment,
@@ -93,11 +96,19 @@ def train_folds(
     machine: Machine,
     tensorboard: Path | None,
 ) -> None:
-    """Train, export and test every fold (or some) with every seed, then score what is done."""
+    """Train, export and test every fold (or some) with every seed, then score what is done.
+
+    A process that helps another one with its batches goes through the same groups, and says and writes nothing.
+    """
+    helping = follow()
     material = wanted.material()
     jobs = experiment.jobs(wanted, material, only, seeds)
-    if jobs[0].fold.warning:
-        console.say(f"warning: {jobs[0].fold.warning}")
+    if helping:
+        with suppress(TrainingError):  # which the one that leads tells of
+            for group in experiment.in_groups(jobs, recipe, out, 1):
+                experiment.train_jobs(recipe, material, group, out, machine=machine, on_ticks=[lambda tick: None])
+        return
+    say_beforehand(recipe, jobs[0], machine)
     if recipe.outside:
         _let_hear(recipe, [job for job in jobs if not experiment.is_trained(job, recipe, out)])
     for group in experiment.in_groups(jobs, recipe, out, machine.runs_at_once(seeds)):
@@ -107,8 +118,6 @@ def train_folds(
             for show in shows[1:]:
                 stack.push(show)
             done = experiment.train_jobs(recipe, material, group, out, machine=machine, on_ticks=shows)
-        if not done:  # a helping process: the first one goes on from here
-            return
         for job, artifacts in zip(group, done, strict=True):
             if job.fold.test:
                 experiment.judge_fold(artifacts, material, job.fold, job.folds, out, seed=job.seed)
@@ -126,6 +135,16 @@ def _let_hear(recipe: Recipe, jobs: Sequence[Job]) -> None:
         for job in jobs:
             of = job.fold.train, recipe.outside, recipe.features, job.seed, dataset.cache_folder()
             outside.features_of(*of, lambda done, total: advance())
+
+
+def say_beforehand(recipe: Recipe, first: Job, machine: Machine) -> None:
+    """What is to be known before training begins."""
+    if first.fold.warning:
+        console.say(f"warning: {first.fold.warning}")
+    if machine.devices > 1:
+        told = {stage.batch: machine.share_of(stage.batch) for stage in recipe.stages}
+        shares = ", ".join(f"batches of {batch} as {machine.devices} x {share}" for batch, share in told.items())
+        console.say(f"{machine.devices} processes share {shares}: as many steps, and the same, as one process makes")
 
 
 def _progress_of(job: Job, material: Material, tensorboard: Path | None) -> console.TrainingProgress:

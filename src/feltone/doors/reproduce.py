@@ -16,12 +16,14 @@ from feltone.lab.models.cost import cost
 from feltone.lab.pace import step_seconds
 from feltone.lab.recipes import recipe
 from feltone.lab.reproduce import Planned, Task
-from feltone.lab.training.run import Machine
+from feltone.lab.training.machine import Machine
 from feltone.lab.training.stages import Stage
+from feltone.lab.training.stopping import obeyed
 
 DONE, IN_PART = 0, 3  # exit codes
 
 
+@obeyed()
 def reproduce_rows(
     wanted: Sequence[Task],
     data: Path,

@@ -28,6 +28,7 @@ from sklearn.svm import SVC
 from feltone import audio
 from feltone.errors import MissingExtraError, ProtocolError
 from feltone.features import Waveform
+from feltone.lab import cache as caching
 from feltone.lab import crossing, dataset, protocols, provenance
 from feltone.lab.corpora.clip import Clip
 from feltone.lab.evaluate import RunFacts
@@ -200,7 +201,7 @@ def vector_of(clip: Clip, hearing: Hearing, cache: Path) -> Vector:
     """Vector of one recording, from the cache or computed now."""
     made_from = [CACHE_VERSION, dataset.CACHE_VERSION, hearing.settings, clip.start, clip.end]
 
-    def vector() -> Vector:
+    def compute() -> Vector:
         return hearing.vector(audio.load(clip.path, SAMPLE_RATE, start=clip.start, end=clip.end))
 
-    return dataset.cached(cache / "vectors", made_from, clip, vector)
+    return caching.kept(caching.file_of(cache / "vectors", made_from, clip.path.read_bytes()), compute)

@@ -1,32 +1,28 @@
 """Images of samples, computed once, cached by content, held in memory.
 
 One cache file holds the four copies of one clip (float16: a spacing of at most 0.02 dB), named by a digest of
-everything it depends on: the recording's bytes, the segment, the front end, the perturbations and their seed. So the
-cache never needs to be cleared for correctness, and folds, protocols and corpora share it.
+everything it depends on: the recording's bytes, the segment, the front end, the perturbations and their seed. So folds,
+protocols and corpora share it (`cache.py`).
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from feltone import audio, features
 from feltone.features import FeatureConfig
-from feltone.files import write_atomically
+from feltone.lab import cache as caching
 from feltone.lab.augment import COPIES
 from feltone.lab.corpora.clip import Clip
 from feltone.lab.protocols import Sample
 from feltone.labels import LabelSet
 
 CACHE_VERSION = 2  # raise it when the perturbations or the reading of audio change what they compute
-
-Made = TypeVar("Made", bound=NDArray[np.floating])
 
 Progress = Callable[[int, int], None]
 """Told (done, of how many)."""
@@ -89,30 +85,11 @@ def copies_of(clip: Clip, config: FeatureConfig, seed: int, cache: Path) -> NDAr
     """Images of the four copies of a clip: float16, (copies, mel bands, columns), in the order of `COPIES`."""
     made_from = [CACHE_VERSION, clip.start, clip.end, config.to_dict(), list(COPIES), seed, clip.key]
 
-    def images() -> NDArray[np.float16]:
+    def compute() -> NDArray[np.float16]:
         waveform = audio.load(clip.path, config.sample_rate, start=clip.start, end=clip.end)
         return np.stack([image_of_copy(waveform, clip, copy, config, seed) for copy in COPIES]).astype(np.float16)
 
-    return cached(cache / "images", made_from, clip, images)
-
-
-def cached(folder: Path, made_from: Sequence[Any], clip: Clip, make: Callable[[], Made]) -> Made:
-    """An array made of a recording: from its file, which is named by all that it depends on, or made now.
-
-    Args:
-        folder: of the cache.
-        made_from: what it depends on besides the recording's bytes, as JSON can write it.
-        clip: the recording.
-        make: makes it.
-    """
-    digest = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode() + clip.path.read_bytes()).hexdigest()
-    file = folder / digest[:2] / f"{digest}.npy"
-    if file.is_file():
-        stored: Made = np.load(file)
-        return stored
-    made = make()
-    write_atomically(file, lambda handle: np.save(handle, made))
-    return made
+    return caching.kept(caching.file_of(cache / "images", made_from, clip.path.read_bytes()), compute)
 
 
 def image_of_copy(

@@ -7,17 +7,18 @@ RUN/seed-0/fold-1/<stage>.tested.json     what it says about the test part (`tes
 
 import math
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from feltone.artifact import DESCRIPTION, Artifact
 from feltone.artifact import load as load_artifact
 from feltone.errors import ConfigError
-from feltone.files import write_text
+from feltone.files import UNFINISHED, held, write_text
 from feltone.lab import corpora, crossing, dataset, judging, protocols, provenance
 from feltone.lab.corpora import CORPORA, Clip, manifest
 from feltone.lab.export import Origin, export
@@ -25,9 +26,12 @@ from feltone.lab.models import Network
 from feltone.lab.protocols import Fold
 from feltone.lab.recipes import Recipe
 from feltone.lab.tested import SUFFIX, FoldResult
-from feltone.lab.training.loop import Tick
-from feltone.lab.training.run import Machine, Run, seconds_of, train_many
+from feltone.lab.training.folder import seconds_of
+from feltone.lab.training.learner import Tick
+from feltone.lab.training.machine import Machine
+from feltone.lab.training.run import Run, train_many
 from feltone.lab.training.schedule import Job, groups
+from feltone.lab.training.stopping import is_helper
 from feltone.labels import LabelSet
 
 
@@ -146,16 +150,21 @@ def train_jobs(
 ) -> list[dict[str, Artifact]]:
     """Train and export the networks of jobs of alike size, all at once; what is already done is not done again.
 
-    The artefacts of every job, by stage.
+    The artefacts of every job, by stage; a process that helps another one with its batches gets none.
+
+    Raises:
+        StorageError: another process is at work on one of the jobs.
     """
     runs = [
         Run(job.fold, job.labels, job.seed, run_folder(out, job.seed, job.fold.index), on_tick)
         for job, on_tick in zip(group, on_ticks, strict=True)
         if not is_trained(job, recipe, out)
     ]
-    if runs:
-        trained = train_many(recipe, runs, machine=machine, cache=dataset.cache_folder())
-        if rank_zero_only.rank:  # of several processes, the first one writes
+    with ExitStack() as holding:
+        for run in runs if not is_helper() else ():
+            holding.enter_context(held(run.out))
+        trained = train_many(recipe, runs, machine=machine, cache=dataset.cache_folder()) if runs else []
+        if is_helper():
             return []
         for run, networks in zip(runs, trained, strict=True):
             export_run(recipe, material, run, networks, machine.accelerator)
@@ -170,10 +179,15 @@ def export_run(recipe: Recipe, material: Material, run: Run, networks: Mapping[s
     images = dataset.load(some, run.labels, recipe.features, run.seed, dataset.cache_folder()).images
     trained_on = [sample.clip for sample in run.fold.train]
     for stage, variant in kept_stages(recipe).items():
+        folder, unfinished = run.out / stage, run.out / f".{stage}{UNFINISHED}"
+        if (folder / DESCRIPTION).is_file():
+            continue
         name = f"{stage}-{material.name}"
         origin = origin_of(material, recipe, run.fold, run.seed, name, variant, seconds, accelerator)
         examples = images.astype(np.float32)
-        export(networks[stage], run.labels, recipe.features, origin, trained_on, examples, run.out / stage)
+        export(networks[stage], run.labels, recipe.features, origin, trained_on, examples, unfinished)
+        shutil.rmtree(folder, ignore_errors=True)  # what earlier versions left there when they were killed
+        unfinished.replace(folder)  # an artefact is there when all of it is
 
 
 def judge_fold(

@@ -26,7 +26,7 @@ from feltone.lab import card, ledger
 from feltone.lab.corpora.clip import Clip, manifest_digest
 from feltone.lab.models import Network
 from feltone.lab.models.cost import multiply_adds, parameters
-from feltone.lab.training.run import save_weights
+from feltone.lab.training.folder import save_weights
 from feltone.labels import LabelSet
 from feltone.recognizer import Recognizer, softmax
 

@@ -199,12 +199,9 @@ def records(folder: Path) -> dict[str, Any]:
 def write(file: Path, content: bytes, record: Mapping[str, Any]) -> None:
     """Write a file, and add it to `export.json` and README.md beside it."""
     known = records(file.parent) | {file.name: record}
-    try:
-        write_atomically(file, lambda handle: handle.write(content))
-        write_json(file.parent / RECORD, known)
-        write_text(file.parent / README, readme(known))
-    except OSError as fault:
-        raise ConfigError(f"{file.parent}: cannot be written ({fault.strerror}); choose another folder") from None
+    write_atomically(file, lambda handle: handle.write(content))
+    write_json(file.parent / RECORD, known)
+    write_text(file.parent / README, readme(known))
 
 
 def readme(known: Mapping[str, Mapping[str, Any]]) -> str:

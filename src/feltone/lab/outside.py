@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from feltone import audio
 from feltone.errors import ConfigError
 from feltone.features import FeatureConfig
+from feltone.lab import cache as caching
 from feltone.lab import dataset
 from feltone.lab.augment import COPIES
 from feltone.lab.baselines import SAMPLE_RATE, Hearing
@@ -114,7 +115,7 @@ def copies_of(clip: Clip, hearing: Hearing, config: FeatureConfig, seed: int, ca
         sounds = [dataset.waveform_of_copy(waveform, clip, copy, config, seed) for copy in COPIES]
         return np.stack([hearing.vector(_window(sound, config)) for sound in sounds])
 
-    return dataset.cached(cache / "teachers", made_from, clip, vectors)
+    return caching.kept(caching.file_of(cache / "teachers", made_from, clip.path.read_bytes()), vectors)
 
 
 def _window(sound: NDArray[np.float32], config: FeatureConfig) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from feltone.lab.models import build, variant
-from feltone.lab.training.run import Machine
+from feltone.lab.training.machine import Machine
 from feltone.lab.training.stages import Stage
 from feltone.lab.training.step import TrainingData, make_step
 

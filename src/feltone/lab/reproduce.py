@@ -8,12 +8,13 @@ never done again, whichever machine did it; one that was interrupted goes on fro
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from feltone.errors import ConfigError, CorpusError, ProtocolError
-from feltone.files import write_json
+from feltone.files import held, write_json
 from feltone.lab import dataset, protocols, provenance, tested
 from feltone.lab.evaluate import RunFacts
 from feltone.lab.experiment import Experiment, Material, chosen, kept_stages, run_folder
@@ -23,8 +24,10 @@ from feltone.lab.models.cost import multiply_adds, parameters
 from feltone.lab.predictions import key_of
 from feltone.lab.recipes import Recipe, recipe
 from feltone.lab.tested import FoldResult
-from feltone.lab.training.loop import Tick
-from feltone.lab.training.run import Machine, Run, seconds_of, train_many
+from feltone.lab.training.folder import seconds_of
+from feltone.lab.training.learner import Tick
+from feltone.lab.training.machine import Machine
+from feltone.lab.training.run import Run, train_many
 from feltone.lab.training.schedule import Job, groups
 
 PROTOCOLS = ("paper", "clean", "emobox", "speaker", "sentence")
@@ -187,11 +190,18 @@ def run(
     machine: Machine,
     on_ticks: Sequence[Callable[[Tick], None]],
 ) -> list[Path]:
-    """Train, test and record a group of jobs; the rows that have grown."""
+    """Train, test and record a group of jobs; the rows that have grown.
+
+    Raises:
+        StorageError: another process is at work on one of them.
+    """
     made = recipe(group[0].task.recipe)
-    trained = train(group, out, machine, on_ticks)
-    for one, networks in zip(group, trained, strict=True):
-        record(one, {stage: networks[stage] for stage in kept_stages(made)}, out, results, machine)
+    with ExitStack() as holding:
+        for one in group:
+            holding.enter_context(held(_folder(one, out)))
+        trained = train(group, out, machine, on_ticks)
+        for one, networks in zip(group, trained, strict=True):
+            record(one, {stage: networks[stage] for stage in kept_stages(made)}, out, results, machine)
     folders = dict.fromkeys(file.parent for one in group for file in result_files(one.task, one.job, results).values())
     return [write_row(folder, results) for folder in folders]
 

@@ -29,7 +29,7 @@ from feltone.lab.predictions import Predictions, key_of
 from feltone.lab.protocols import Fold, Leakage
 from feltone.lab.tested import FoldResult, row_of
 from feltone.lab.trained import Trained
-from feltone.lab.training.run import seconds_of
+from feltone.lab.training.folder import seconds_of
 from feltone.labels import LabelSet
 from feltone.recognizer import Recognizer, softmax
 

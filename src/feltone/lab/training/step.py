@@ -2,13 +2,14 @@
 
 `Single` is the specification, plain PyTorch for one network. Two faster ways are held to it by tests: the same step
 captured as a CUDA graph (`graphs.py`) and several networks in one step (`ensemble.py`). Images and the teacher's
-features lie on the device, and so do the totals: nothing is fetched from there during a step.
+features lie on the device, and so do the totals: nothing is fetched from there during a step. What several processes
+share is a batch: each takes its part, and gradients and totals are those of the whole.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ from feltone.lab.models import Network, Output
 from feltone.lab.training.graphs import Captured, can_capture
 from feltone.lab.training.losses import LOSSES, Expected
 from feltone.lab.training.stages import Stage
+
+Rows = TypeVar("Rows", Tensor, NDArray[np.int64])
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class Step(ABC):
         exact = torch.float32 if self.device.type == "mps" else torch.float64
         self.loss = torch.zeros(members, dtype=exact, device=self.device)
         self.correct = torch.zeros(members, dtype=torch.int64, device=self.device)
+        # Steps up to the first whose loss was no number, from which on the sum is none: found without looking.
+        self.sound = torch.zeros(members, dtype=torch.int64, device=self.device)
 
     def __call__(self, rows: Tensor | NDArray[np.int64]) -> None:
         """Learn from these samples: numbers, (B,) for one network, (members, B) for several.
@@ -84,12 +89,18 @@ class Step(ABC):
 
     def plainly(self, rows: Tensor) -> None:
         """The step itself."""
-        loss, correct = self.judge(rows)
+        loss, correct = self.judge(share(rows, self.fabric))
         self.forget()
         self.fabric.backward(loss.sum())
         self.learn(rows)
-        self.loss += loss.detach()
+        loss, correct = self.of_all(rows, loss.detach(), correct)
+        self.loss += loss
         self.correct += correct
+        self.sound += self.loss.isfinite()
+
+    def of_all(self, rows: Tensor, loss: Tensor, correct: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+        """Loss and number of samples recognised of a whole batch, from those of this process' part."""
+        return loss, correct
 
     @abstractmethod
     def judge(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,6 +141,13 @@ class Step(ABC):
         loss, correct = zip(*totals, strict=True)
         self.loss.copy_(torch.tensor(loss, dtype=self.loss.dtype).view_as(self.loss))
         self.correct.copy_(torch.tensor(correct).view_as(self.correct))
+        self.sound.zero_()
+
+    @property
+    def sound_steps(self) -> list[int]:
+        """Steps of every network since its totals were set, up to the first whose loss was no number."""
+        self.join()
+        return list(map(int, self.sound.view(-1).tolist()))
 
 
 class Single(Step):
@@ -159,6 +177,14 @@ class Single(Step):
         """As `Step.judge`: two scalars."""
         images, expected = self.data.batch(rows)
         return verdict(self.stage, self.model(images), expected)
+
+    def of_all(self, rows: Tensor, loss: Tensor, correct: Tensor) -> tuple[Tensor, Tensor]:
+        """As `Step.of_all`: the parts are equally large, so that means are means of means."""
+        if self.fabric.world_size == 1:
+            return loss, correct
+        told = torch.stack([loss.double(), correct / len(share(rows, self.fabric))])
+        mean = self.fabric.all_reduce(told, reduce_op="mean")
+        return mean[0], (mean[1] * len(rows)).round().long()
 
     def forget(self) -> None:
         """As `Step.forget`."""
@@ -190,6 +216,11 @@ class Single(Step):
         self.network.load_state_dict(state["network"])
         here = self.adam.state_dict()["param_groups"]
         self.adam.load_state_dict({"state": state["optimizer"]["state"], "param_groups": here})
+
+
+def share(rows: Rows, fabric: Fabric) -> Rows:
+    """This process' part of a batch; a batch that does not divide evenly is done whole by every process."""
+    return rows if rows.shape[-1] % fabric.world_size else rows[..., fabric.global_rank :: fabric.world_size]
 
 
 def make_step(stage: Stage, network: Network, data: TrainingData, *, fabric: Fabric, compiled: bool) -> Step:

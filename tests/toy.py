@@ -1,0 +1,42 @@
+"""A training small enough for a test: a tiny network on two classes told apart by where their energy lies."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from feltone.lab.models import build
+from feltone.lab.training.loop import fit
+from feltone.lab.training.machine import Machine
+from feltone.lab.training.stages import Stage
+from feltone.lab.training.step import TrainingData
+from feltone_benchmarks.tiny import TINY
+
+PLAIN = Machine(precision="32-true", compiled=False, threads=1)
+
+
+def toy_data(count: int = 24, feature: int | None = None) -> TrainingData:
+    """Two classes told apart by where their energy lies."""
+    rng = np.random.default_rng(0)
+    targets = np.arange(count) % 2
+    images = rng.random((count, 128, 128)) * 0.2
+    images[targets == 0, :40] += 0.6
+    images[targets == 1, 80:] += 0.6
+    taught = None if feature is None else torch.randn(count, feature, generator=torch.Generator().manual_seed(0))
+    return TrainingData(images.astype(np.float16), targets.astype(np.int64), taught)
+
+
+def run_fit(stage: Stage, checkpoint: Path, data: TrainingData | None = None, **options) -> torch.nn.Module:
+    network = build(TINY, 2, seed=0)
+    fabric = PLAIN.fabric()
+    settings = {"fabric": fabric, "seed": 0, "compiled": False, "checkpoint": checkpoint} | options
+    fit(stage, network, data or toy_data(), **settings)
+    return network
+
+
+def same_weights(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+CLASSIFY = Stage("toy", "student", {"cross_entropy": 1.0}, epochs=4, learning_rate=1e-3)
