@@ -4,6 +4,7 @@
 # and what CI runs beside them:
 #   make check             formatter, linter, type checker
 #   make results           every number in the documents, from results/
+#   make docs              the documentation as a site, into site/
 #   make web               the browser page, from web/ into src/feltone/doors/page/ (needs Node 20)
 #   make bench             this machine's speed beside the alternatives (10 minutes); ARGS="--only recognition"
 PYTHON ?= python3
@@ -11,7 +12,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check format results web bench clean
+.PHONY: demo test check format results docs web bench clean
 
 demo: $(VENV)/.core
 	@$(BIN)/feltone demo $(if $(AUDIO),"$(AUDIO)")
@@ -31,6 +32,9 @@ format: $(VENV)/.dev
 results: $(VENV)/.dev
 	$(BIN)/python results/render.py $(if $(CHECK),--check)
 
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 web:
 	npm ci --prefix web --no-audit --no-fund --loglevel=error
 	npm run build --prefix web --silent
@@ -39,7 +43,7 @@ bench: $(VENV)/.bench
 	$(BIN)/feltone bench $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Feltone needs Python 3.11 or newer; name one with: make PYTHON=python3.11")'
