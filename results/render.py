@@ -17,7 +17,18 @@ import speed_tables
 
 from feltone import artifact
 from feltone.files import write_text
-from feltone.lab import augment, card, comparisons, evidence_tables, group_tables, groups, published, study_tables, tables, tested
+from feltone.lab import (
+    augment,
+    card,
+    comparisons,
+    evidence_tables,
+    group_tables,
+    groups,
+    published,
+    study_tables,
+    tables,
+    tested,
+)
 
 ROOT = Path(__file__).parents[1]
 ROWS = tables.read_rows(ROOT / "results" / "accuracy")

@@ -117,9 +117,7 @@ def test_leaking_and_incomplete_rows_say_nothing_of_groups(emodb: list[FoldResul
     assert not groups.tells(tested.in_folder(KEPT / "emodb__paper__student"))
 
 
-def test_the_figure_and_its_numbers_are_of_the_kept_folds(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_figure_and_its_numbers_are_of_the_kept_folds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["figure", "coverage", "--rows", str(ROOT / "results" / "accuracy"), "--out", str(tmp_path / "c.png")]
     assert cli.run([*command, "--numbers", str(tmp_path / "n.json")]) == 0
     assert json.loads((tmp_path / "n.json").read_text()) == json.loads((ROOT / "results" / "groups.json").read_text())

@@ -116,9 +116,7 @@ def above(runs: Sequence[Predictions], thresholds: Sequence[float]) -> list[dict
     return points
 
 
-def _of_group(
-    runs: Sequence[Predictions], group_of: Callable[[Clip], str | None], group: str
-) -> list[Predictions]:
+def _of_group(runs: Sequence[Predictions], group_of: Callable[[Clip], str | None], group: str) -> list[Predictions]:
     """What was said about the samples of a group, of those runs that tested any."""
     chosen = [
         [k for k, key in enumerate(run.clips) if (clip := clip_of(key)) is not None and group_of(clip) == group]
