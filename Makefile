@@ -10,6 +10,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Of the test suite: each worker takes whole files and one thread. 0 for none, as for a debugger.
+WORKERS ?= 2
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .PHONY: demo test check format results docs web bench clean
@@ -18,7 +20,7 @@ demo: $(VENV)/.core
 	@$(BIN)/feltone demo $(if $(AUDIO),"$(AUDIO)")
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -12,7 +12,7 @@ LADDER = re.compile(r"(?P<lines>(?:^\S.*\S {2,}\S.*\n?){2,})", re.MULTILINE)  # 
 class KeepLines(Extension):
     """Fences around what a docstring lays out by lines."""
 
-    def on_object(self, *, obj: Object, **kwargs: Any) -> None:
+    def on_object(self, *, obj: Object, **_: Any) -> None:
         """Called by griffe for everything it has read."""
         if obj.docstring:
             fenced = EXAMPLE.sub(r"```pycon\n\g<lines>\n```", obj.docstring.value)

@@ -7,6 +7,7 @@ them. A link to a file that the site has no page for becomes its name alone.
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -36,7 +37,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+def on_page_markdown(markdown: str, *, page: Page, files: Files, **_: Any) -> str:
     """Let the links of a page lead to pages of the site."""
     here = page.file.src_uri
     origin = next((source for source, made in PAGES.items() if made == here), f"docs/{here}")

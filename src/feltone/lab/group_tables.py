@@ -40,8 +40,8 @@ def by_confidence(found: Iterable[Found]) -> str:
         return tables.NOT_RUN
     heads = ["every clip answered", *(f"at least {limit:g}" for limit in COLUMNS[1:])]
     legend = (
-        "WA in per cent of those clips whose highest probability reaches the threshold, its 95 % interval from resampled "
-        "speakers, and which share of all clips these are."
+        "WA in per cent of those clips whose highest probability reaches the threshold, its 95 % interval from "
+        "resampled speakers, and which share of all clips these are."
     )
     return f"{markdown(['corpus', 'protocol', 'model', *heads], lines, left=3)}\n\n{legend}"
 
