@@ -66,6 +66,8 @@ def test_a_bad_file_among_good_ones_is_listed_and_the_rest_is_done(
          r"feltone: corpus 'emodp' is not known; known: emodb, .*"),
         (["train", "smoke", "--corpus", "emodb", "--data", ".", "--protocol", "clean", "--out", "r"],
          r"feltone: .*no recordings of EmoDB; it is obtained so: .*"),
+        (["reproduce", "table3", "--plan"],
+         r"feltone: Missing option '--data'\. Name it, or set FELTONE_DATA \(see feltone --help\)"),
         (["evaluate", "no-run"], r"feltone: no-run: holds no tested fold.*"),
     ],
 )  # fmt: skip
