@@ -51,7 +51,7 @@ def test_no_block_of_code_escapes(page: Path) -> None:
     """What is fenced as code is found as such, and every mark stands directly above the block it is for."""
     text = page.read_text(encoding="utf-8")
     assert len(re.findall(r"^\s*```(?:sh|bash|console|python)", text, re.MULTILINE)) == len(pages.blocks(page))
-    marks = len(re.findall(r"<!-- (?:not run|keeps running)", text))
+    marks = len(re.findall(r"^\s*<!-- (?:not run|keeps running)", text, re.MULTILINE))
     assert marks == sum(block.needs is not None or block.keeps_running for block in pages.blocks(page))
 
 
