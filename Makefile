@@ -4,6 +4,7 @@
 # and what CI runs beside them:
 #   make check             formatter, linter, type checker
 #   make results           every number in the documents, from results/
+#   make docs              the documentation as a site, into site/
 #   make web               the browser page, from web/ into src/feltone/doors/page/ (needs Node 20)
 #   make fuzz              what strangers send, guided by coverage (50 minutes); ARGS="audio --seconds 60"
 #   make pins              constraints.txt, constraints-hashed.txt, supply/core.txt, from this environment and the index
@@ -13,15 +14,17 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Of the test suite: each worker takes whole files and one thread. 0 for none, as for a debugger.
+WORKERS ?= 2
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check format results web bench fuzz pins sbom audit clean
+.PHONY: demo test check format results docs web bench fuzz pins sbom audit clean
 
 demo: $(VENV)/.core
 	@$(BIN)/feltone demo $(if $(AUDIO),"$(AUDIO)")
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -34,6 +37,9 @@ format: $(VENV)/.dev
 
 results: $(VENV)/.dev
 	$(BIN)/python results/render.py $(if $(CHECK),--check)
+
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 web:
 	npm ci --prefix web --no-audit --no-fund --loglevel=error
@@ -61,7 +67,7 @@ audit: $(VENV)/.supply
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip --requirement constraints-hashed.txt
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Feltone needs Python 3.11 or newer; name one with: make PYTHON=python3.11")'

@@ -1,6 +1,7 @@
 """Bring every number in the documents and the shipped model's card up to date with the files in results/.
 
-Comparisons are computed from the tested folds below results/accuracy/folds/ and kept in results/comparisons.json.
+Comparisons are computed from the tested folds below results/accuracy/folds/ and kept in results/comparisons.json,
+scores by group of speakers and by confidence in results/groups.json.
 
 make results           writes them
 make results CHECK=1   only says whether they are up to date (the test suite does this too)
@@ -17,11 +18,22 @@ import trust_tables
 
 from feltone import artifact
 from feltone.files import write_text
-from feltone.lab import augment, card, comparisons, evidence_tables, published, study_tables, tables, tested
+from feltone.lab import (
+    augment,
+    card,
+    comparisons,
+    evidence_tables,
+    group_tables,
+    groups,
+    published,
+    study_tables,
+    tables,
+    tested,
+)
 
 ROOT = Path(__file__).parents[1]
 ROWS = tables.read_rows(ROOT / "results" / "accuracy")
-DOCUMENTS = ("README.md", "RESULTS.md", "docs/protocols.md", "docs/reliability.md")
+DOCUMENTS = ("README.md", "RESULTS.md", "docs/protocols.md", "docs/reliability.md", "docs/responsible-use.md")
 PROTOCOL_ORDER = ("paper", "clean", "emobox", "speaker", "sentence", "speaker-sentence", "own", "cross")
 HONEST = ("clean", "emobox", "speaker")  # what the card of a shipped model must tell
 SHARED = {"same_recording": "recordings", "same_speaker": "speakers", "same_sentence": "sentences"}
@@ -164,6 +176,11 @@ def evidence() -> dict:
     return comparisons.evidence(tested.kept(ROOT / "results" / "accuracy"))
 
 
+def about_speakers() -> dict:
+    """Who is understood how well, and what a threshold buys, from the tested folds."""
+    return groups.evidence(tested.kept(ROOT / "results" / "accuracy"))
+
+
 def measured(name: str) -> dict | None:
     """What `feltone figure NAME … --numbers results/NAME.json` wrote, if it was run."""
     file = ROOT / "results" / f"{name}.json"
@@ -209,7 +226,7 @@ def shipped_card() -> str:
 
 def main() -> int:
     """Write what has changed, or with --check say what has."""
-    compared = evidence()
+    compared, by_speaker = evidence(), about_speakers()
     made = {
         "honest": honest_table(),
         "all": tables.markdown_table(ROWS),
@@ -223,10 +240,13 @@ def main() -> int:
         **speed_tables.tables(),
         **trust_tables.tables(),
         **evidence_beside(compared),
+        "groups": group_tables.by_group(by_speaker["groups"]),
+        "thresholds": group_tables.by_confidence(by_speaker["thresholds"]),
     }
     wanted = {file: tables.render(file.read_text(), made) for file in map(ROOT.joinpath, DOCUMENTS)}
     wanted[artifact.find() / "README.md"] = shipped_card()
     wanted[ROOT / "results" / "comparisons.json"] = json.dumps(compared, indent=1) + "\n"
+    wanted[ROOT / "results" / "groups.json"] = json.dumps(by_speaker, indent=1) + "\n"
     stale = [file for file, text in wanted.items() if not file.is_file() or file.read_text() != text]
     if "--check" in sys.argv:
         print(

@@ -4,6 +4,11 @@ import os
 from itertools import product
 from pathlib import Path
 
+# Of several workers each has a core: two threads that wait for each other at every step would cost both.
+# Said before torch is imported, and heard by every process that a test starts.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 import soundfile

@@ -82,6 +82,8 @@ def test_a_name_that_is_no_text_is_printed_escaped(voice: Path, tmp_path: Path) 
          r"feltone: corpus 'emodp' is not known; known: emodb, .*"),
         (["train", "smoke", "--corpus", "emodb", "--data", ".", "--protocol", "clean", "--out", "r"],
          r"feltone: .*no recordings of EmoDB; it is obtained so: .*"),
+        (["reproduce", "table3", "--plan"],
+         r"feltone: Missing option '--data'\. Name it, or set FELTONE_DATA \(see feltone --help\)"),
         (["evaluate", "no-run"], r"feltone: no-run: holds no tested fold.*"),
     ],
 )  # fmt: skip

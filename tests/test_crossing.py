@@ -16,16 +16,18 @@ from feltone.lab.corpora import Clip
 from feltone.lab.tested import FoldResult, row_of
 from test_comparisons import judged
 
-QUICKLY = ["--no-compile", "--precision", "32", "--accelerator", "cpu", "--threads", "2"]
+QUICKLY = ["--no-compile", "--precision", "32", "--accelerator", "cpu", "--threads", "1"]
 SAVEE = {"a": "W", "d": "E", "f": "A", "h": "F", "n": "N", "sa": "T", "su": "L"}  # its code -> a manner of `speak`
 SHARED = ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]
 
 
 @pytest.fixture(scope="module")
 def two_corpora(synthetic_emodb: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`emodb/` of 56 clips and `savee/` of 28, which has surprise where the other has boredom."""
+    """`emodb/` of 28 clips and `savee/` of 28, which has surprise where the other has boredom."""
     root = tmp_path_factory.mktemp("two")
-    (root / "emodb").symlink_to(synthetic_emodb / "emodb")
+    (root / "emodb").mkdir()
+    for file in (synthetic_emodb / "emodb").glob("0[38]*"):
+        (root / "emodb" / file.name).symlink_to(file)
     (root / "savee").mkdir()
     for seed, (code, letter) in enumerate(SAVEE.items()):
         for speaker, voice in (("DC", "03"), ("JE", "10")):
@@ -48,11 +50,11 @@ def test_a_network_is_trained_on_one_corpus_and_tested_on_another(
     run, results = tmp_path / "run", tmp_path / "results"
     command = ["train", "smoke", "--corpus", "emodb", "--test-corpus", "savee", "--protocol", "cross"]
     assert cli.run([*command, "--out", str(run), *QUICKLY]) == 0
-    assert "Left out: boredom (8 clips of emodb), surprise (4 clips of savee)." in capsys.readouterr().out
+    assert "Left out: boredom (4 clips of emodb), surprise (4 clips of savee)." in capsys.readouterr().out
     assert cli.run(["evaluate", str(run), "--results", str(results)]) == 0
     row = json.loads((results / "emodb-to-savee__cross__student__smoke.json").read_text())
     assert row["labels"] == row["classes"]["shared"] == SHARED
-    assert row["classes"]["dropped"] == {"boredom": {"emodb": 8}, "surprise": {"savee": 4}}
+    assert row["classes"]["dropped"] == {"boredom": {"emodb": 4}, "surprise": {"savee": 4}}
     assert row["n_test"] == 24 and row["resampled"] == ["clip", 24]  # two speakers are too few to draw from
     assert row["leakage"] == {"same_recording": 0.0, "same_speaker": 0.0, "same_sentence": 0.0}
     report = (run / "report-student" / "report.html").read_text()
@@ -66,10 +68,7 @@ def test_anxiety_and_fear_are_one_class(two_corpora: Path) -> None:
     (fold,) = protocols.cross(corpora.read("emodb", two_corpora), corpora.read("savee", two_corpora))
     for part, name in ((fold.train, "emodb"), (fold.test, "savee")):
         assert {sample.clip.corpus for sample in part} == {name}
-        assert (
-            sum(sample.clip.label == "fear" and sample.copy == "original" for sample in part)
-            == {"emodb": 8, "savee": 4}[name]
-        )
+        assert sum(sample.clip.label == "fear" and sample.copy == "original" for sample in part) == 4
 
 
 def clip(name: str, label: str, corpus: str) -> Clip:
@@ -86,8 +85,8 @@ def test_every_clip_is_in_training_in_test_or_said_to_be_left_out() -> None:
     assert crossing.corpus_of(fold, "a+b") == "a+b-to-c"
 
 
-def test_other_protocols_leave_no_class_out_and_keep_their_name(two_corpora: Path) -> None:
-    (fold,) = protocols.clean(corpora.read("emodb", two_corpora), 0)
+def test_other_protocols_leave_no_class_out_and_keep_their_name(synthetic_emodb: Path) -> None:
+    (fold,) = protocols.clean(corpora.read("emodb", synthetic_emodb), 0)
     assert crossing.classes_of(fold) is None and fold.dropped == ()
     assert crossing.corpus_of(fold, "emodb") == "emodb" and crossing.audio_of(fold) == "original"
 

@@ -51,7 +51,9 @@ def listened(*options: str | Path, **environment: str) -> subprocess.CompletedPr
 def interrupted(*options: str | Path, after_lines: int, **environment: str) -> tuple[int, list[str], list[str]]:
     """Exit code and lines on standard output and standard error of a command that Ctrl-C ended."""
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen([*COMMAND, *map(str, options)], **streams, env=os.environ | environment) as process:
+    # A parent that runs in a shell's background ignores Ctrl-C, and so would its children.
+    heeds = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen([*COMMAND, *map(str, options)], **streams, **heeds, env=os.environ | environment) as process:
         said = [process.stdout.readline() for _ in range(after_lines)]
         process.send_signal(signal.SIGINT)
         said += process.stdout.readlines()

@@ -160,6 +160,13 @@ def test_parquet_keeps_its_types_and_says_what_csv_says(folder: Path, capsys: py
         assert said == [row[name] for row in from_csv]
 
 
+def test_a_written_table_is_named_with_its_rows(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "calls.csv").write_text("path\nanger.flac\nsadness.flac\n")
+    assert cli.run(["predict", str(folder / "calls.csv"), "--out", str(folder / "found.csv")]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith(f"{folder / 'found.csv'}: 2 rows recognised; next: ")
+
+
 def test_jsonl_in_every_direction(folder: Path) -> None:
     records = [{"path": "anger.flac", "n": 1, "tags": ["a"]}, {"path": "sadness.flac", "who": None}]
     (folder / "calls.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))

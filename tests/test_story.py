@@ -15,7 +15,7 @@ SCHEMA = {
     "corpus", "audio", "protocol", "model", "recipe", "folds", "seeds", "wa", "uar", "macro_f1", "leakage", "macs",
     "parameters", "train_seconds", "device", "versions", "commit", "command", "date",
 }  # fmt: skip
-QUICKLY = ["--no-compile", "--precision", "32", "--accelerator", "cpu", "--threads", "2"]
+QUICKLY = ["--no-compile", "--precision", "32", "--accelerator", "cpu", "--threads", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_a_users_own_table_of_recordings_is_trained_like_any_corpus(
     synthetic_emodb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FELTONE_CACHE", str(tmp_path / "cache"))
-    paths = sorted((synthetic_emodb / "emodb").rglob("*.wav"))
+    paths = sorted((synthetic_emodb / "emodb").glob("*a01*.wav"))
     rows = [f"{path},{'up' if path.stem[5] in 'WF' else 'down'},{path.stem[:2]}" for path in paths]
     table = tmp_path / "mine.csv"
     table.write_text("\n".join(["path,label,speaker", *rows]))

@@ -59,7 +59,8 @@ def load(source: Source, sample_rate: int = 16_000, *, start: float = 0.0, end: 
     Args:
         source: path, bytes or binary file.
         sample_rate: of the result, in Hz; band-limited resampling where it differs from the recording's.
-        start, end: seconds to keep; decoding stops with the chunk that holds `end`, and `None` keeps the rest.
+        start: second from which on to keep.
+        end: second up to which to keep; decoding stops with the chunk that holds it, and `None` keeps the rest.
 
     Raises:
         AudioError: naming the file and the fault; see the table at the head of this module.

@@ -84,7 +84,10 @@ def run(arguments: list[str]) -> int:
     try:
         return app.main(arguments, prog_name="feltone", standalone_mode=False) or 0
     except click.ClickException as fault:
-        print(f"feltone: {' '.join(fault.format_message().split())} (see feltone --help)", file=sys.stderr)
+        told = " ".join(fault.format_message().split())
+        if isinstance(fault, click.MissingParameter) and fault.param and fault.param.envvar:
+            told += f" Name it, or set {fault.param.envvar}"
+        print(f"feltone: {told} (see feltone --help)", file=sys.stderr)
         return 2
     except Stopped as stop:
         print(f"feltone: {stop}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The verb that draws the evidence: feltone figure attention, positions, features, plane, confusion."""
+"""The verb that draws the evidence: feltone figure attention, positions, features, plane, confusion, coverage."""
 
 import json
 from pathlib import Path
@@ -136,6 +136,17 @@ def confusion(row: Path, out: Path, numbers: Path | None) -> None:
     from feltone.lab.evidence_figures import draw_confusion
 
     write_drawn(draw_confusion(row), out, numbers)
+
+
+@figure.command()
+@click.option("--rows", type=PATH, default="results/accuracy", help="Folder of rows, with their tested folds.")
+@out
+@numbers
+def coverage(rows: Path, out: Path, numbers: Path | None) -> None:
+    """How good the surest answers are; the numbers also tell scores by sex and age."""
+    from feltone.lab.evidence_figures import draw_coverage
+
+    write_drawn(draw_coverage(rows), out, numbers)
 
 
 def _clips(corpus: str, data: Path) -> "tuple[Clip, ...]":

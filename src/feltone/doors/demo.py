@@ -32,7 +32,9 @@ def demonstrate(audio: Path | None, out: Path, model: str | None) -> int:
     show([{"file": name} | described(prediction) for name, prediction in named])
     write_text(out, demo_page(recognize, named, bundled=audio is None))
     code = report(len(predictions), errors)
-    console.say(f"\n{'Synthetic clips; ' if audio is None else ''}model {recognize.artifact.name}")
+    console.say(
+        f"\n{'Synthetic clips, which are often mistaken; ' if audio is None else ''}model {recognize.artifact.name}"
+    )
     console.say(f"Look at what it heard: {out.resolve().as_uri()}")
     console.say("Next: make demo AUDIO=your.wav    or    .venv/bin/feltone predict your.wav")
     return code

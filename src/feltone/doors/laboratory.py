@@ -121,9 +121,11 @@ def train_folds(
         for job, artifacts in zip(group, done, strict=True):
             if job.fold.test:
                 experiment.judge_fold(artifacts, material, job.fold, job.folds, out, seed=job.seed)
-            console.say(f"model: {list(artifacts.values())[-1].folder}")
+            model = list(artifacts.values())[-1].folder
+            console.say(f"model: {model}")
     if jobs[0].fold.test:
         evaluate_run(out, None, None, as_json=False)
+    console.say(f"next: feltone predict RECORDING --model {model}")
 
 
 def _let_hear(recipe: Recipe, jobs: Sequence[Job]) -> None:

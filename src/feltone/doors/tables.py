@@ -141,6 +141,8 @@ def predict_table(recognize: Recognizer, file: Path, out: Path | None, column: s
         _write_text([*table.columns, *names], kept, added, out, kind)
     done = sum(answer.error is None for answer in answers)
     if done == len(answers):
+        if out:
+            console.say(f"{out}: {done} rows recognised; next: feltone explain RECORDING --out picture.png shows why")
         return DONE
     console.say(f"feltone: {done} recognised, {len(answers) - done} not; column '{names[-1]}' says why")
     return IN_PART if done else WRONG

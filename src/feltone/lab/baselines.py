@@ -81,7 +81,7 @@ def functionals() -> Hearing:
     try:
         import opensmile
     except ImportError:
-        raise MissingExtraError("functionals of openSMILE", "rivals") from None
+        raise MissingExtraError("baseline compare-svm", "rivals") from None
     smile = opensmile.Smile(opensmile.FeatureSet[FUNCTIONALS], opensmile.FeatureLevel.Functionals)
 
     def vector(waveform: Waveform) -> Vector:

@@ -10,7 +10,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from feltone.errors import ConfigError
-from feltone.lab import attention_study, cost_plane, dataset, feature_map, figures, figures_evidence, positions, report
+from feltone.lab import (
+    attention_study,
+    cost_plane,
+    dataset,
+    feature_map,
+    figures,
+    figures_evidence,
+    group_tables,
+    groups,
+    positions,
+    report,
+    tested,
+)
 from feltone.lab import trained as runs
 from feltone.lab.augment import COPIES
 from feltone.lab.corpora import Clip
@@ -154,6 +166,22 @@ def draw_confusion(file: Path) -> Drawn:
     row = _row(file)
     png = figures.confusion(row["confusion"], row["labels"], report.title_of(row), row["warning"])
     return Drawn(png, {"confusion": row["confusion"], "labels": row["labels"]})
+
+
+def draw_coverage(results: Path) -> Drawn:
+    """How good the surest answers are, of networks whose rows are complete.
+
+    Raises:
+        ConfigError: no tested fold is kept there of a network under an honest protocol with all its folds.
+    """
+    found = groups.evidence(tested.kept(results))
+    shown = group_tables.chosen(found["thresholds"], group_tables.NETWORKS)
+    if not shown:
+        raise ConfigError(f"{results}: no complete row of a network; add folds with feltone evaluate RUN --results")
+    panels: dict[str, dict[str, Any]] = {}
+    for one in shown:
+        panels.setdefault(f"{one['corpus']} {one['protocol']}", {})[one["model"]] = one["surest"]
+    return Drawn(figures_evidence.coverage(panels, "What answering only when sure buys"), found)
 
 
 def _row(file: Path) -> dict[str, Any]:

@@ -184,6 +184,45 @@ def plane(
     return png(draw, (2.3 * len(panels) + 2.6, 3.7), title, warning)
 
 
+def coverage(panels: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], title: str) -> bytes:
+    """Accuracy of the clips that a network is surest of, against the share of all clips that these are.
+
+    Args:
+        panels: what a panel shows -> network -> points of `groups.above`, by rising threshold.
+        title: of the figure.
+    """
+    names = sorted({name for networks in panels.values() for name in networks})
+    columns = min(len(panels), 4)
+    lines = -(-len(panels) // columns)
+
+    def draw(figure: Figure) -> None:
+        grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        for axes in grid[len(panels) :]:
+            axes.set_axis_off()
+        for axes, (panel, networks) in zip(grid, panels.items(), strict=False):
+            for name, points in networks.items():
+                _covered(axes, points, names.index(name))
+            axes.set(xlim=(1.03, 0.05), ylim=(0, 1.02), xlabel="the surest clips", xticks=[1, 0.8, 0.6, 0.4, 0.2])
+            axes.set_title(panel, fontsize=9)
+            percent(axes, "x")
+            percent(axes, "y")
+            axes.grid(True)
+            if axes in grid[::columns]:
+                axes.set_ylabel("WA among them")
+        handles = [_key(grid[0], name, _style(k)) for k, name in enumerate(names)]
+        grid[columns - 1].legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.02))
+
+    return png(draw, (2.5 * columns + 1.3, 2.9 * lines + 0.5), title, None)
+
+
+def _covered(axes: Axes, points: Sequence[Mapping[str, Any]], k: int) -> None:
+    """One network's curve, with its interval as a band where there is one."""
+    colour, marker = _style(k)
+    known = [(point["coverage"], *point["wa_ci95"]) for point in points if None not in point["wa_ci95"]]
+    axes.fill_between(*np.array(known).reshape(-1, 3).T, color=colour, alpha=0.12, linewidth=0)
+    axes.plot(*zip(*((point["coverage"], point["wa"]) for point in points), strict=True), f"-{marker}", color=colour)
+
+
 def _picture(axes: Axes, values: Floats, bounds: tuple[float, float], seconds: float, colours: str) -> None:
     axes.imshow(values, cmap=colours, vmin=0, vmax=1, origin="lower", aspect="auto", extent=(0, seconds, 0, 1))
     for bound in bounds:

@@ -71,7 +71,7 @@ def accuracy(table: ArrayLike) -> Floats:
     0.8333
     """
     counts = np.asarray(table, np.float64)
-    return _ratio(_diagonal(counts).sum(-1), counts.sum((-2, -1)))
+    return ratio(_diagonal(counts).sum(-1), counts.sum((-2, -1)))
 
 
 def recall(table: ArrayLike) -> Floats:
@@ -81,7 +81,7 @@ def recall(table: ArrayLike) -> Floats:
     [0.9, nan]
     """
     counts = np.asarray(table, np.float64)
-    return _ratio(_diagonal(counts), counts.sum(-1))
+    return ratio(_diagonal(counts), counts.sum(-1))
 
 
 def uar(table: ArrayLike) -> Floats:
@@ -101,7 +101,7 @@ def macro_f1(table: ArrayLike) -> Floats:
     """
     counts = np.asarray(table, np.float64)
     in_truth, in_prediction = counts.sum(-1), counts.sum(-2)
-    f1 = _ratio(2 * _diagonal(counts), in_truth + in_prediction)
+    f1 = ratio(2 * _diagonal(counts), in_truth + in_prediction)
     return _mean_of_known(np.where(in_truth > 0, f1, np.nan))
 
 
@@ -223,13 +223,13 @@ def _diagonal(table: NDArray[Any]) -> NDArray[Any]:
     return diagonal
 
 
-def _ratio(part: ArrayLike, whole: ArrayLike) -> Floats:
+def ratio(part: ArrayLike, whole: ArrayLike) -> Floats:
     """part / whole, nan where whole is 0."""
     divisor = np.asarray(whole, np.float64)
-    ratio: Floats = np.divide(part, divisor, out=np.full(divisor.shape, np.nan), where=divisor > 0)
-    return ratio
+    shares: Floats = np.divide(part, divisor, out=np.full(divisor.shape, np.nan), where=divisor > 0)
+    return shares
 
 
 def _mean_of_known(values: Floats) -> Floats:
     """Mean over the last axis of what is not nan; nan where nothing is (an empty table), without numpy's warning."""
-    return _ratio(np.nansum(values, -1), (~np.isnan(values)).sum(-1))
+    return ratio(np.nansum(values, -1), (~np.isnan(values)).sum(-1))

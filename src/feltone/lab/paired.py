@@ -60,29 +60,56 @@ def leak(paper: Sequence[FoldResult], clean: Sequence[FoldResult]) -> dict[str, 
     interval is that of the difference of two independent scores.
     """
     sides = [[one.predictions for one in side] for side in (paper, clean)]
-    judged = [_by_unit(side) for side in sides]
-    draws = [_draws(side.tables.shape[1], seed) for seed, side in enumerate(judged)]  # each by itself
     of = paper[0]
+    apart = independent(*sides)
+    seeds = {name: sorted({run.seed for run in side}) for name, side in zip(("paper", "clean"), sides, strict=True)}
     found: dict[str, Any] = {
         "corpus": of.predictions.corpus,
         "audio": of.audio,
         "model": of.predictions.model,
         "recipe": of.recipe["name"],
-        "seeds": {
-            name: sorted({run.seed for run in side}) for name, side in zip(("paper", "clean"), sides, strict=True)
-        },
-        "resampled": [[side.unit, side.tables.shape[1]] for side in judged],
+        "seeds": seeds,
+        "resampled": apart["resampled"],
     }
     for name in COMPARED:
+        told = apart[name]
+        found[name] = {"paper": told["first"], "clean": told["second"]} | {k: told[k] for k in ("difference", "ci95")}
+    return found
+
+
+def independent(first: Sequence[Predictions], second: Sequence[Predictions]) -> dict[str, Any]:
+    """First minus second of predictions that share no speakers or clips, as plain values.
+
+    Nothing is paired: each side's speakers are resampled by themselves, and the interval is that of the difference of
+    two independent scores.
+    """
+    judged = [_by_unit(side) for side in (first, second)]
+    draws = [_draws(side.tables.shape[1], seed) for seed, side in enumerate(judged)]  # each by itself
+    found: dict[str, Any] = {"resampled": [[side.unit, side.tables.shape[1]] for side in judged]}
+    for name in COMPARED:
         values = [_values(METRICS[name], side.tables, drawn) for side, drawn in zip(judged, draws, strict=True)]
-        first, second = (_pooled(METRICS[name], side.tables) for side in judged)
+        one, two = (_pooled(METRICS[name], side.tables) for side in judged)
         found[name] = {
-            "paper": round(first, DECIMALS),
-            "clean": round(second, DECIMALS),
-            "difference": round(first - second, DECIMALS),
+            "first": round(one, DECIMALS),
+            "second": round(two, DECIMALS),
+            "difference": round(one - two, DECIMALS),
             "ci95": _limits(values[0] - values[1]),
         }
     return found
+
+
+def pooled(runs: Sequence[Predictions]) -> dict[str, Any]:
+    """Scores of all folds of a seed taken together, averaged over seeds, each with its 95 % interval."""
+    judged = _by_unit(runs)
+    draws = _draws(judged.tables.shape[1], seed=0)
+    scores = {
+        name: {
+            "value": round(_pooled(METRICS[name], judged.tables), DECIMALS),
+            "ci95": _limits(_values(METRICS[name], judged.tables, draws)),
+        }
+        for name in COMPARED
+    }
+    return {"resampled": [judged.unit, judged.tables.shape[1]], **scores}
 
 
 def common(first: Sequence[FoldResult], second: Sequence[FoldResult]) -> tuple[list[FoldResult], list[FoldResult]]:

@@ -1,7 +1,8 @@
 """What a model said about the test samples of one fold, in memory and in a file."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +72,13 @@ class Predictions:
     def confusion(self) -> NDArray[np.int64]:
         """Counts, (classes, classes): rows truth."""
         return metrics.confusion(self.truth, self.predicted, len(self.labels))
+
+    def only(self, chosen: Sequence[int]) -> "Predictions":
+        """Those of the samples with these numbers, at least one."""
+        numbers = np.asarray(chosen, np.int64)
+        keys, speakers = (tuple(column[k] for k in numbers) for column in (self.keys, self.speakers))
+        truth, probabilities = self.truth[numbers], self.probabilities[numbers]
+        return replace(self, keys=keys, speakers=speakers, truth=truth, probabilities=probabilities)
 
     def to_json(self) -> str:
         """A JSON document with one line per sample, so that `grep` finds a clip."""

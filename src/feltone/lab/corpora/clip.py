@@ -24,6 +24,7 @@ class Clip:
     split: str | None = None  # the corpus' own partition, where it has one
     start: float = 0.0  # seconds
     end: float | None = None
+    age: int | None = None  # of the speaker in years, when recorded
 
     @property
     def key(self) -> str:

@@ -1,6 +1,6 @@
 """CREMA-D: ninety-one actors, twelve English sentences, six emotions; one sentence also at three intensities.
 
-The sex of the actors is the corpus' own table (VideoDemographics.csv). One published file is named
+Sex and age of the actors are the corpus' own table (VideoDemographics.csv). One published file is named
 `1040_ITH_SAD_X`, every other of its kind ends in `XX`, and EmoBox's folds say `XX` for it too: here, and only here,
 `X` is read as `XX`. `1076_MTI_SAD_XX` is silent as published, and kept.
 """
@@ -32,6 +32,12 @@ FEMALE = frozenset((
     1037, 1043, 1046, 1047, 1049, 1052, 1053, 1054, 1055, 1056, 1058, 1060, 1061, 1063, 1072, 1073, 1074, 1075,
     1076, 1078, 1079, 1082, 1084, 1089, 1091,
 ))
+AGES = dict(zip(ACTORS, (
+    51, 21, 21, 42, 29, 58, 38, 46, 24, 27, 32, 23, 22, 24, 32, 61, 42, 25, 29, 61, 30, 22, 22, 59, 48, 33,
+    44, 57, 33, 42, 31, 30, 31, 74, 48, 49, 45, 21, 51, 42, 42, 37, 25, 40, 22, 22, 22, 38, 25, 62, 56, 33,
+    35, 36, 57, 52, 25, 36, 21, 28, 51, 56, 33, 53, 38, 25, 66, 34, 27, 25, 41, 33, 24, 31, 40, 25, 20, 21,
+    21, 21, 30, 20, 45, 46, 34, 33, 62, 23, 24, 50, 29,
+), strict=True))
 # fmt: on
 UNPUBLISHED = ("1008_WSI", "1009_MTI", "1019_ITH", "1002_TIE_NEU", "1076_ITS_NEU")  # beginnings of 20 names
 
@@ -51,6 +57,7 @@ def parse(path: Path) -> Clip | None:
         speaker=found["actor"],
         sex="female" if int(found["actor"]) in FEMALE else "male",
         sentence=found["sentence"],
+        age=AGES[found["actor"]],
     )
 
 

@@ -22,25 +22,36 @@ EMOTION = {
     "N": "neutral",
     "T": "sadness",  # Trauer
 }
-SEX = {
-    speaker: "female" if speaker in {"08", "09", "13", "14", "16"} else "male"
-    for speaker in ("03", "08", "09", "10", "11", "12", "13", "14", "15", "16")
+# Speaker -> sex, and age in years when recorded: the corpus' own table.
+SPEAKERS = {
+    "03": ("male", 31),
+    "08": ("female", 34),
+    "09": ("female", 21),
+    "10": ("male", 32),
+    "11": ("male", 26),
+    "12": ("male", 30),
+    "13": ("female", 32),
+    "14": ("female", 35),
+    "15": ("male", 25),
+    "16": ("female", 31),
 }
 
 
 def parse(path: Path) -> Clip | None:
     """Clip of a recording named by the corpus' scheme."""
     found = SCHEME.fullmatch(path.stem)
-    if not found or found["speaker"] not in SEX:
+    if not found or found["speaker"] not in SPEAKERS:
         return None
+    sex, age = SPEAKERS[found["speaker"]]
     return Clip(
         corpus="emodb",
         name=path.stem,
         path=path,
         label=EMOTION.get(found["emotion"], found["emotion"]),
         speaker=found["speaker"],
-        sex=SEX[found["speaker"]],
+        sex=sex,
         sentence=found["sentence"],
+        age=age,
     )
 
 
