@@ -147,7 +147,8 @@ def read(file: Path) -> Table:
     if not file.is_file():
         raise CorpusError(f"{file}: no such table")
     if file.suffix.lower() != ".parquet":
-        return TextTable(file, *READERS[file.suffix.lower()](file))
+        names, rows = READERS[file.suffix.lower()](file)
+        return TextTable(file, names, list(rows))
     pyarrow, parquet = _pyarrow(file)
     try:
         return ParquetTable(file, parquet.read_table(file, partitioning=None))
