@@ -162,7 +162,8 @@ def _parquet_fields(path: Path, columns: Sequence[str]) -> Iterator[Row]:
                 if pyarrow.types.is_duration(field.type):  # audformat: nanoseconds, which datetime cannot hold
                     spans = batch[index].cast(pyarrow.duration("us"), safe=False)
                     batch = batch.set_column(index, field.name, spans)
-            for number, fields in enumerate(batch.to_pylist(), number + 1):
+            for fields in batch.to_pylist():
+                number += 1
                 yield f"{path}, row {number}", fields
     except (pyarrow.ArrowException, OSError) as fault:
         raise _not_parquet(path, fault) from None
