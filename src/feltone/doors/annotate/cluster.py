@@ -8,10 +8,12 @@ that the cluster could not do after all are left to the caller.
 """
 
 import json
+import logging
+import os
 import pickle
 from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, cast
 
 from feltone import artifact, features
 from feltone.doors.annotate.listening import Listener
@@ -22,7 +24,7 @@ from feltone.doors.annotate.work import answer, recognizer_of
 from feltone.errors import ConfigError, MissingExtraError
 
 BLOCK_BYTES = 32 << 20  # about what a piece has at most: a block is a task's answer
-RETRIES = 3  # of a task whose process died; then it is not the node's fault
+ACTOR_SHARE = 0.1  # of a core, as far as Ray is told
 
 
 def connect(address: str) -> dict[str, float]:
@@ -32,17 +34,18 @@ def connect(address: str) -> dict[str, float]:
         MissingExtraError: without `feltone[ray]`.
         ConfigError: no cluster answers there.
     """
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what is below concerns Ray's makers
     try:
         import ray
         import ray.data
     except ImportError:
         raise MissingExtraError("annotating on a cluster", "ray") from None
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError) as fault:
         reason = str(fault).splitlines()[0]
         raise ConfigError(f"--ray {address}: no cluster answers ({reason}); start one with: ray start --head") from None
-    return dict(ray.cluster_resources())
+    return dict(cast(Any, ray).cluster_resources())
 
 
 def run(plan: Plan, shards: Sequence[int], workers: int | None) -> Iterator[tuple[int, Tally]]:
@@ -51,22 +54,21 @@ def run(plan: Plan, shards: Sequence[int], workers: int | None) -> Iterator[tupl
     Args:
         plan: whose results lie where every node sees them.
         shards: to do.
-        workers: actors at most; None for one per GPU, or as many as there are CPUs.
+        workers: tasks at once and actors; None for as many as there are CPUs, of actors as there are GPUs.
     """
     import ray.data
 
     _settle()
-    resources = ray.cluster_resources()
+    resources = cast(Any, ray).cluster_resources()
     gpus = int(resources.get("GPU", 0))
-    actors = {
-        "concurrency": (1, workers or gpus or int(resources.get("CPU", 1))),
-        "num_gpus" if gpus else "num_cpus": 1,
-    }
+    at_once = min(len(shards), workers or int(resources.get("CPU", 1)))
+    # Without a GPU a core is shared by a task and an actor, and the system gives it to whichever has work.
+    share: dict[str, Any] = {"num_gpus": 1} if gpus else {"num_cpus": ACTOR_SHARE}
     told = pickle.dumps(plan)
     tallies = (
         ray.data.range(len(shards), override_num_blocks=len(shards))
-        .flat_map(partial(_hear, told, list(shards)), num_cpus=1, max_retries=RETRIES)
-        .map(_Student, fn_constructor_args=(told,), **actors)
+        .flat_map(partial(_hear, told, list(shards)), num_cpus=1 - ACTOR_SHARE, concurrency=at_once)
+        .map(cast(Any, _Student), fn_constructor_args=(told,), concurrency=min(gpus, at_once) or at_once, **share)
     )
     pieces: dict[int, dict[int, Tally]] = {}  # shard -> piece -> its tally
     counts: dict[int, int] = {}  # shard -> its pieces, once the last one is known
@@ -81,8 +83,6 @@ def run(plan: Plan, shards: Sequence[int], workers: int | None) -> Iterator[tupl
 
 def _settle() -> None:
     """Ray Data's ways, for this process."""
-    import logging
-
     import ray.data
 
     context = ray.data.DataContext.get_current()

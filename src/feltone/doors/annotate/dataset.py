@@ -8,6 +8,7 @@ DIR/run.json                           counts, speed, cost
 import io
 import json
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import pyarrow
@@ -52,12 +53,11 @@ def gather(out: Folder, ledger: Ledger, shards: int) -> int:
 
 
 def _merge(out: Folder, files: list[str], file: Any) -> None:
-    writer = None
-    for table in _grouped(parquet.read_table(io.BytesIO(out.read(name))) for name in files):
-        writer = writer or parquet.ParquetWriter(file, table.schema, compression="zstd")
-        writer.write_table(table, row_group_size=GROUP_ROWS)
-    if writer:
-        writer.close()
+    tables = _grouped(parquet.read_table(io.BytesIO(out.read(name))) for name in files)
+    first = next(tables)
+    with parquet.ParquetWriter(file, first.schema, compression="zstd") as writer:
+        for table in chain([first], tables):
+            writer.write_table(table, row_group_size=GROUP_ROWS)
 
 
 def _grouped(tables: Iterator[pyarrow.Table]) -> Iterator[pyarrow.Table]:

@@ -95,7 +95,7 @@ class _File:
 
 
 def _files(entries: Iterator[Entry], shard_entries: int) -> Iterator[_File]:
-    shards = _shards(entries, shard_entries)
+    shards = shards_of(entries, shard_entries)
     ended = False
     while not ended:
         sink = pyarrow.BufferOutputStream()
@@ -113,7 +113,8 @@ def _files(entries: Iterator[Entry], shard_entries: int) -> Iterator[_File]:
             yield _File(sink.getvalue(), sum(counts), len(counts))
 
 
-def _shards(entries: Iterator[Entry], at_most: int) -> Iterator[list[Entry]]:
+def shards_of(entries: Iterator[Entry], at_most: int) -> Iterator[list[Entry]]:
+    """Entries in shards: of so many at most, of so many bytes where they are long; a tar is a shard."""
     held: list[Entry] = []
     size = 0
     for entry in entries:
