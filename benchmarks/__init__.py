@@ -9,5 +9,7 @@ startup.py      cold starts, and what they load
 training.py     steps of the three stages
 gemm.py         how fast the machine multiplies matrices
 growth.py       how cost grows with the corpus
+annotating.py   an archive of short clips through every engine; memory of the list, where the time goes
+scaling.py      from that, by simulation: archives that do not fit here
 report.py       one document of it all, and its table
 """

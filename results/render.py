@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import not_run
+import scale_tables
 import speed_tables
 
 from feltone import artifact
@@ -20,7 +21,7 @@ from feltone.lab import augment, card, comparisons, evidence_tables, published, 
 
 ROOT = Path(__file__).parents[1]
 ROWS = tables.read_rows(ROOT / "results" / "accuracy")
-DOCUMENTS = ("README.md", "RESULTS.md", "docs/protocols.md")
+DOCUMENTS = ("README.md", "RESULTS.md", "docs/protocols.md", "docs/scale.md")
 PROTOCOL_ORDER = ("paper", "clean", "emobox", "speaker", "sentence", "speaker-sentence", "own", "cross")
 HONEST = ("clean", "emobox", "speaker")  # what the card of a shipped model must tell
 SHARED = {"same_recording": "recordings", "same_speaker": "speakers", "same_sentence": "sentences"}
@@ -199,6 +200,7 @@ def main() -> int:
         "rivals_short_run": rivals_short_run(),
         "front_end": front_end(),
         **speed_tables.tables(),
+        **scale_tables.tables(),
         **evidence_beside(compared),
     }
     wanted = {file: tables.render(file.read_text(), made) for file in map(ROOT.joinpath, DOCUMENTS)}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ray.cluster_utils import Cluster
 
-MEMORY = 150 << 20  # of a node's object store
+MEMORY = 400 << 20  # of a node's object store; with less, Ray Data begins no task
 
 
 def children(parent: int) -> list[int]:
@@ -25,6 +25,7 @@ def children(parent: int) -> list[int]:
 
 
 def main() -> None:
+    os.environ["RAY_worker_niceness"] = "0"  # by default Ray lets everybody else on the machine go first
     cluster = Cluster(
         initialize_head=True,
         head_node_args={"num_cpus": 0, "object_store_memory": MEMORY, "include_dashboard": False},

@@ -1,6 +1,10 @@
 """What `feltone annotate` says of a recording is what Feltone says of it elsewhere; nothing asked for is lost."""
 
 import json
+import re
+import runpy
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +13,7 @@ import numpy as np
 import pyarrow
 import pytest
 import soundfile
+from PIL import Image, ImageColor
 from pyarrow import parquet
 
 import feltone
@@ -23,7 +28,9 @@ from feltone.doors.segments import Span, recognise
 from feltone.errors import CorpusError
 from feltone.recognizer import Recognizer
 from feltone.timeline import SILENCE
+from feltone_benchmarks import scaling
 
+ROOT = Path(__file__).parents[1]
 CLIPS = Path(feltone.__file__).parent / "clips"
 RATE = 16_000
 CLOSE = 1e-5  # rounding: images are recognised together with others
@@ -178,6 +185,8 @@ def test_large_recordings_and_tars_make_small_shards(tmp_path: Path) -> None:
     small, tar = sources.Entry("small.wav", size=1), sources.Entry("a.tar", size=1)
     cut = list(plan.shards_of(iter([small, small, big, small, tar, tar, small]), 100))
     assert cut == [[small, small], [big], [small], [tar], [tar], [small]]
+    segments = [big._replace(start=float(second)) for second in range(5)]  # of one recording, which is read once
+    assert list(plan.shards_of(iter(segments), 100)) == [segments]
 
 
 def test_the_dataset_is_in_row_groups_and_parts_and_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,3 +285,38 @@ def test_a_source_that_is_not_there_is_said(
         with pytest.raises(CorpusError), sources.read("*.wav") as found:
             plan.make(Folder("out"), "*.wav", {})
         assert not list(found.entries)
+
+
+def test_turns_are_joined_to_what_was_recognised_in_them(
+    recognize: Recognizer, annotated: Callable[..., list[dict]], tmp_path: Path
+) -> None:
+    """The example of docs/scale.md, over two speakers of whom one is heard in the second minute alone."""
+    parts = [speech("anger"), np.zeros(60 * RATE, np.float32), speech("sadness")]
+    soundfile.write(tmp_path / "talk.flac", np.concatenate(parts), RATE)
+    edges = np.cumsum([0, *map(len, parts)]) / RATE
+    turns = tmp_path / "turns.csv"
+    lines = [f"talk.flac,{edges[0]},{edges[1]},anna", f"talk.flac,{edges[2]},{edges[3]},bert"]
+    turns.write_text("\n".join(["path,start,end,speaker", *lines]))
+    said = [row["label"] for row in annotated(turns)]
+    question = re.search(r"```sql\n(.*?)```", (ROOT / "docs" / "scale.md").read_text(), re.DOTALL)
+    assert question
+    asked = question[1].replace("talk/annotated", str(tmp_path / "whole")).replace("talk/turns.csv", str(turns))
+    assert duckdb.sql(asked).fetchall() == [("anna", 0, said[0], 1), ("bert", 1, said[1], 1)]
+    script = ROOT / "examples" / "archive" / "minutes.py"
+    command = [sys.executable, str(script), str(tmp_path / "whole"), str(turns), str(tmp_path / "minutes.png")]
+    subprocess.run(command, check=True)
+    with Image.open(tmp_path / "minutes.png") as picture:
+        colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 24) or []}
+    assert {ImageColor.getrgb(minutes_colour(script, label)) for label in said} <= colours
+
+
+def minutes_colour(script: Path, label: str) -> str:
+    return str(runpy.run_path(str(script))["COLOURS"].get(label, "black"))
+
+
+@pytest.mark.parametrize(("cores", "expected"), [(1, 400.0), (4, 100.0), (1000, 40.0)])
+def test_the_simulation_is_as_fast_as_its_slowest_part(cores: int, expected: float) -> None:
+    """A thousand shards of 0.3 s, fetched in 0.1 s; the driver takes 0.04 s for each."""
+    shard = scaling.Shard(seconds=0.3, bytes=1e6, entries=1, audio_hours=1)
+    place = scaling.Place(1, cores, bytes_per_second=1e7 * cores, entry_seconds=0, record_seconds=0.04)
+    assert scaling.simulate(1000, shard, place) == pytest.approx(expected, rel=0.05)

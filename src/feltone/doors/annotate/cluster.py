@@ -23,7 +23,7 @@ from feltone.doors.annotate.plan import Plan, entries_of
 from feltone.doors.annotate.work import answer, recognizer_of
 from feltone.errors import ConfigError, MissingExtraError
 
-BLOCK_BYTES = 32 << 20  # about what a piece has at most: a block is a task's answer
+BLOCK_BYTES = 8 << 20  # less than most pieces: each becomes a block and travels on at once
 ACTOR_SHARE = 0.1  # of a core, as far as Ray is told
 
 
@@ -89,6 +89,9 @@ def _settle() -> None:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.target_max_block_size = BLOCK_BYTES
+    # Budgets per stage would leave tasks waiting for ever where a node has one core. Without them Ray Data holds tasks
+    # back by how much of its memory is taken and by what waits for the actors.
+    context.op_resource_reservation_enabled = False
     context.max_errored_blocks = -1  # a shard that fails is left to the caller, and the others are done
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 

@@ -119,11 +119,12 @@ def shards_of(entries: Iterator[Entry], at_most: int) -> Iterator[list[Entry]]:
     size = 0
     for entry in entries:
         is_tar = entry.path.lower().endswith(TAR)  # which holds as much as a shard
-        if held and (is_tar or len(held) == at_most or size + entry.size > SHARD_BYTES):
+        more = SHARD_BYTES if is_tar else 0 if held and held[-1].path == entry.path else entry.size
+        if held and (is_tar or len(held) == at_most or size + more > SHARD_BYTES):
             yield held
             held, size = [], 0
         held.append(entry)
-        size += entry.size + (SHARD_BYTES if is_tar else 0)
+        size += more
     if held:
         yield held
 
