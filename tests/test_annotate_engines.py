@@ -26,7 +26,7 @@ CLIPS = sorted((Path(feltone.__file__).parent / "clips").glob("*.flac"))
 COMMAND = [sys.executable, "-m", "feltone.doors.cli", "annotate"]
 SHARD = 2
 COPIES = 9
-PATIENCE = 600  # seconds
+PATIENCE = 240  # seconds
 
 
 def in_this_process(source: str, out: Path, segments: str = "vad", shard: int = SHARD) -> pyarrow.Table:

@@ -66,8 +66,9 @@ def run(plan: Plan, shards: Sequence[int], workers: int | None) -> Iterator[tupl
     share: dict[str, Any] = {"num_gpus": 1} if gpus else {"num_cpus": ACTOR_SHARE}
     told = pickle.dumps(plan)
     tallies = (
-        ray.data.range(len(shards), override_num_blocks=len(shards))
-        .flat_map(partial(_hear, told, list(shards)), num_cpus=1 - ACTOR_SHARE, concurrency=at_once)
+        # Not a range, which is read by tasks that want a core for themselves.
+        ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
+        .flat_map(partial(_hear, told), num_cpus=1 - ACTOR_SHARE, concurrency=at_once)
         .map(cast(Any, _Student), fn_constructor_args=(told,), concurrency=min(gpus, at_once) or at_once, **share)
     )
     pieces: dict[int, dict[int, Tally]] = {}  # shard -> piece -> its tally
@@ -89,17 +90,14 @@ def _settle() -> None:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.target_max_block_size = BLOCK_BYTES
-    # Budgets per stage would leave tasks waiting for ever where a node has one core. Without them Ray Data holds tasks
-    # back by how much of its memory is taken and by what waits for the actors.
-    context.op_resource_reservation_enabled = False
     context.max_errored_blocks = -1  # a shard that fails is left to the caller, and the others are done
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
-def _hear(told: bytes, shards: list[int], row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _hear(told: bytes, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """A task: the pieces of a shard."""
     plan, listener = _listener(told)
-    shard = shards[int(row["id"])]
+    shard = int(row["shard"])
     for piece in listener.hear(shard, entries_of(plan, shard)):
         yield {"piece": pickle.dumps(piece, protocol=5)}
 
