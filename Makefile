@@ -79,7 +79,7 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable '.[train,media,hub,serve,live,tensorboard,dev]'
+	$(PIP) --editable '.[train,media,hub,serve,live,tensorboard,ray,s3,dev]'
 	@touch $@ $(VENV)/.core
 
 $(VENV)/.fuzz: $(VENV)/.dev

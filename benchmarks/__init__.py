@@ -11,5 +11,7 @@ gemm.py         how fast the machine multiplies matrices
 growth.py       how cost grows with the corpus
 tiny.py         a training so small that it can be killed again and again
 soak.py         kills at random moments, and whether anything was lost
+annotating.py   an archive of short clips through every engine; memory of the list, where the time goes
+scaling.py      from that, by simulation: archives that do not fit here
 report.py       one document of it all, and its table
 """

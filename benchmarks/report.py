@@ -5,6 +5,7 @@ import os
 import platform
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -65,10 +66,18 @@ def measure(parts: Sequence[str], rounds: int, on_turn: Callable[[str, int, int]
 
 def watched(part: str, rounds: int, on_turn: OnTurn) -> Document:
     """Measure a part, with `busy_elsewhere`: the share of the machine's time that others took; None if unknown."""
-    before = _processor_seconds()
-    measured = PARTS[part](rounds, on_turn)
+    with elsewhere() as found:
+        measured = PARTS[part](rounds, on_turn)
+    return found | measured
+
+
+@contextmanager
+def elsewhere() -> Iterator[Document]:
+    """What happens meanwhile, when it is over: `busy_elsewhere`, as `watched` says it."""
+    before, found = _processor_seconds(), Document()
+    yield found
     everything, busy, ours = (now - then for now, then in zip(_processor_seconds(), before, strict=True))
-    return {"busy_elsewhere": round(max(0, busy - ours) / everything, 3) if everything else None} | measured
+    found["busy_elsewhere"] = round(max(0, busy - ours) / everything, 3) if everything else None
 
 
 def _processor_seconds() -> tuple[float, float, float]:

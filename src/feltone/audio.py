@@ -66,15 +66,23 @@ def load(source: Source, sample_rate: int = 16_000, *, start: float = 0.0, end: 
         AudioError: naming the file and the fault; see the table at the head of this module.
         MissingExtraError: the container needs `feltone[media]`.
     """
+    return np.concatenate(list(stream(source, sample_rate, start=start, end=end)))
+
+
+def stream(
+    source: Source, sample_rate: int = 16_000, *, start: float = 0.0, end: float | None = None
+) -> Iterator[Waveform]:
+    """The same samples as `load`, in chunks of a second or less, so that memory does not grow with length."""
     until = math.inf if end is None else end
     if not 0 <= start < until:
         raise _refusal(source, f"segment {start}-{end} s is empty; end must come after start >= 0")
     first, last = round(start * sample_rate), None if until == math.inf else round(until * sample_rate)
-    kept, seen = [], 0
-    for chunk in stream(source, sample_rate):
+    seen, kept = 0, False
+    for chunk in _resampled(source, sample_rate):
         wanted = chunk[max(0, first - seen) : None if last is None else max(0, last - seen)]
-        if len(wanted):  # an empty slice would keep its whole chunk in memory
-            kept.append(wanted)
+        if len(wanted):
+            kept = True
+            yield wanted
         seen += len(chunk)
         if 4 * (seen - first) > limits.HELD_BYTES:
             most = limits.HELD_BYTES / 4 / sample_rate
@@ -83,11 +91,9 @@ def load(source: Source, sample_rate: int = 16_000, *, start: float = 0.0, end: 
             break
     if not kept:
         raise _refusal(source, f"segment {start}-{until} s holds no samples; read as far as {seen / sample_rate:.2f} s")
-    return np.concatenate(kept)
 
 
-def stream(source: Source, sample_rate: int = 16_000) -> Iterator[Waveform]:
-    """The same samples as `load`, in chunks of a second or less, so that memory does not grow with length."""
+def _resampled(source: Source, sample_rate: int) -> Iterator[Waveform]:
     import soxr
 
     resampler, samples = None, 0
@@ -108,15 +114,21 @@ def stream(source: Source, sample_rate: int = 16_000) -> Iterator[Waveform]:
 
 def find(folder: Path) -> list[Path]:
     """Recordings below a folder, by suffix, sorted; raises `AudioError` when there is none or a folder is closed."""
+    found = sorted(walk(folder))
+    if not found:
+        raise _refusal(folder, f"no recordings below this folder (looked for {', '.join(sorted(SUFFIXES))})")
+    return found
+
+
+def walk(folder: Path, suffixes: frozenset[str] = SUFFIXES) -> Iterator[Path]:
+    """Files below a folder by suffix, folder by folder: memory holds the names of one; `AudioError` at a closed one."""
 
     def refuse(fault: OSError) -> None:
         raise _refusal(fault.filename, f"cannot be searched ({fault.strerror})")
 
-    found = [Path(place, name) for place, _, names in os.walk(folder, onerror=refuse) for name in names]
-    found = sorted(path for path in found if path.suffix.lower() in SUFFIXES)
-    if not found:
-        raise _refusal(folder, f"no recordings below this folder (looked for {', '.join(sorted(SUFFIXES))})")
-    return found
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders.sort()
+        yield from (Path(place, name) for name in sorted(names) if Path(name).suffix.lower() in suffixes)
 
 
 def name_of(source: Source) -> str:

@@ -27,6 +27,7 @@ from feltone.timeline import SILENCE, Segment, Timeline
 Array = NDArray[np.float32]
 
 AHEAD = 4  # recordings per worker that are under way or wait to be collected
+TOGETHER = 8  # images in a run of the graph where there are many: with more of them a core's cache overflows
 WINDOW_BATCH = 16  # windows of a long recording recognised together
 SHORTEST_WINDOW_SECONDS = 0.5  # what remains at a recording's end is a window of its own from this length on
 
@@ -84,7 +85,7 @@ class Recognizer:
         them: the same result, and a recording of one second costs a quarter of one of four.
         """
         columns = images.shape[-1]
-        sounding = int(np.flatnonzero(images.any(axis=(0, 1))).max(initial=-1)) + 1
+        sounding = sounding_columns(images)
         if not self.merges_silence or columns - sounding < 2:
             logits, embedding, attention = self._run({"image": images})
             return Outputs(softmax(logits), logits, embedding, attention)
@@ -94,6 +95,15 @@ class Recognizer:
         logits, embedding, attention = self._run({"image": merged, "copies": copies})
         silence = np.repeat(attention[..., -1:] / silent, silent, -1)
         return Outputs(softmax(logits), logits, embedding, np.concatenate([attention[..., :-1], silence], -1))
+
+    def many(self, images: Array) -> Array:
+        """Probabilities (n, classes) of images (n, mel, columns), recognised together with those that sound as long."""
+        order = np.argsort([sounding_columns(image) for image in images], kind="stable")
+        chances = np.zeros((len(images), len(self.labels)), np.float32)
+        for begin in range(0, len(order), TOGETHER):
+            rows = order[begin : begin + TOGETHER]
+            chances[rows] = self.images(images[rows]).probabilities
+        return chances
 
     def _run(self, inputs: dict[str, Array]) -> list[Array]:
         return graph.run(self.artifact.graph(self.precision), self._session, inputs, len(self.labels))
@@ -233,6 +243,12 @@ def windows(chunks: Iterator[Waveform], config: features.FeatureConfig, hop: flo
     fresh = len(held) - (size - step if start else 0)
     if fresh >= SHORTEST_WINDOW_SECONDS * rate or (start == 0 and len(held)):
         yield start / rate, held
+
+
+def sounding_columns(images: Array) -> int:
+    """Columns (the last axis) up to the last one that is not silent in all images."""
+    loud = images.any(axis=tuple(range(images.ndim - 1)))
+    return int(np.flatnonzero(loud).max(initial=-1)) + 1
 
 
 def softmax(logits: Array) -> Array:

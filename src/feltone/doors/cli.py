@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from feltone import __version__
-from feltone.doors import cli_figures, cli_laboratory, cli_reproduce
+from feltone.doors import cli_annotate, cli_figures, cli_laboratory, cli_reproduce
 from feltone.doors.options import PATH, as_json, model
 from feltone.errors import FeltoneError, FeltoneWarning, MissingExtraError, Stopped
 
@@ -209,7 +209,7 @@ def listen(
     return hear(model, file, device, interval, precision, as_json=as_json)
 
 
-for verb in (*cli_laboratory.VERBS, cli_reproduce.reproduce, *cli_figures.VERBS):
+for verb in (cli_annotate.annotate, *cli_laboratory.VERBS, cli_reproduce.reproduce, *cli_figures.VERBS):
     app.add_command(verb)
 
 

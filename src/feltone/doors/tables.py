@@ -152,10 +152,11 @@ def read(file: Path) -> Table:
     """A table by the ending of its name; raises `CorpusError` naming the line that is wrong."""
     if not file.is_file():
         raise CorpusError(f"{file}: no such table")
-    if file.suffix.lower() != ".parquet":
-        return TextTable(file, *READERS[file.suffix.lower()](file))
-    _, parquet = _pyarrow(file)
     check_size(file)
+    if file.suffix.lower() != ".parquet":
+        names, rows = READERS[file.suffix.lower()](file)
+        return TextTable(file, names, list(rows))
+    _, parquet = _pyarrow(file)
     with damaged_parquet(file):
         table = parquet.read_table(file, partitioning=None)
         table.validate(full=True)  # text is text, and nothing points out of its column

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feltone.features import Image
-from feltone.recognizer import Recognizer
+from feltone.recognizer import Recognizer, sounding_columns
 
 Chances = NDArray[np.float32]  # (classes,)
 PARTS = 4  # of an image's width: images that fill about as many go together, for a run costs what its longest does
@@ -100,6 +100,4 @@ class Batcher:
 
 def _parts(image: Image) -> int:
     """How many quarters of its width an image fills before its silence at the end."""
-    columns = image.shape[1]
-    sounding = int(np.flatnonzero(image.any(axis=0)).max(initial=-1)) + 1
-    return -(-PARTS * sounding // int(columns))
+    return -(-PARTS * sounding_columns(image) // int(image.shape[1]))

@@ -12,7 +12,6 @@ same recording the same key, so the audit sees a recording that stands in the tr
 """
 
 import csv
-import io
 import json
 import math
 import os
@@ -42,6 +41,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 """What a table may say -> the column names understood to say it; case does not matter."""
 
 NEEDED = ("path", "label")
+BATCH_ROWS = 4096  # of Parquet, held at a time
 SEXES = {"f": "female", "female": "female", "w": "female", "woman": "female"}
 SEXES |= {"m": "male", "male": "male", "man": "male"}
 # pandas writes "0 days" alone where all of a column are whole days, as where every segment starts at 0.
@@ -67,7 +67,9 @@ def read(path: Path) -> list[Clip]:
         raise CorpusError(f"{path}: no such manifest; name a table or a folder with one subfolder per label")
     if path.suffix.lower() not in READERS:
         raise CorpusError(f"{path}: not a kind of table that is read; save it as {', '.join(READERS)}")
-    columns, rows = READERS[path.suffix.lower()](path)
+    check_size(path)
+    columns, read_rows = READERS[path.suffix.lower()](path)
+    rows = list(read_rows)
     if not rows:
         raise CorpusError(f"{path}: holds no rows; one row per recording is needed")
     said = _meanings(path, columns)
@@ -97,26 +99,38 @@ def _from_folder(root: Path) -> Iterator[Clip]:
             yield Clip(NAME, path.relative_to(root).as_posix(), path, _label(folder.name))
 
 
-def _csv_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
-    text = _text(path)
-    header = text.partition("\n")[0]
+def _csv_rows(path: Path) -> tuple[Sequence[str], Iterator[Row]]:
+    header = next(_lines(path), "")
     delimiter = next((mark for mark in ",;\t" if mark in header), ",")
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    rows: list[Row] = []
+    reader = csv.DictReader(_lines(path), delimiter=delimiter, strict=True)
+    try:
+        return reader.fieldnames or (), _csv_fields(path, reader)
+    except csv.Error as fault:
+        raise _not_csv(path, reader, fault) from None
+
+
+def _csv_fields(path: Path, reader: "csv.DictReader[str]") -> Iterator[Row]:
     try:
         for fields in reader:
-            place = f"{path}, line {reader.line_num}"
             if None in fields:
+                place = f"{path}, line {reader.line_num}"
                 raise CorpusError(f"{place}: has more fields than the header; put quotes around fields with commas")
-            rows.append((place, fields))
+            yield f"{path}, line {reader.line_num}", fields
     except csv.Error as fault:
-        raise CorpusError(f"{path}, line {reader.reader.line_num}: not CSV ({fault}); export the table again") from None
-    return reader.fieldnames or (), rows
+        raise _not_csv(path, reader, fault) from None
 
 
-def _jsonl_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
-    rows: list[Row] = []
-    for number, line in enumerate(_text(path).split("\n"), 1):
+def _not_csv(path: Path, reader: "csv.DictReader[str]", fault: csv.Error) -> CorpusError:
+    return CorpusError(f"{path}, line {reader.reader.line_num}: not CSV ({fault}); export the table again")
+
+
+def _jsonl_rows(path: Path) -> tuple[Sequence[str], Iterator[Row]]:
+    # Read twice, for a column may occur in the last row alone.
+    return list({name: None for _, fields in _jsonl_fields(path) for name in fields}), _jsonl_fields(path)
+
+
+def _jsonl_fields(path: Path) -> Iterator[Row]:
+    for number, line in enumerate(_lines(path), 1):
         if not line.strip():
             continue
         try:
@@ -126,29 +140,20 @@ def _jsonl_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
             raise CorpusError(f"{path}, line {number}: not JSON ({reason}); write one object per line") from None
         if not isinstance(fields, dict):
             raise CorpusError(f"{path}, line {number}: not a JSON object; write one object per line")
-        rows.append((f"{path}, line {number}", fields))
-    return list(dict.fromkeys(name for _, fields in rows for name in fields)), rows
+        yield f"{path}, line {number}", fields
 
 
-def _parquet_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
-    import pyarrow
+def _parquet_rows(path: Path) -> tuple[Sequence[str], Iterator[Row]]:
     from pyarrow import parquet
 
-    check_size(path)
     with damaged_parquet(path):
         names = parquet.read_schema(path).names
-        # Only what is needed: such tables may hold the sound itself in a column.
-        table = parquet.read_table(path, columns=[name for name in names if _meaning(name)], partitioning=None)
-        table.validate(full=True)  # text is text, and nothing points out of its column
-        for index, field in enumerate(table.schema):
-            if pyarrow.types.is_duration(field.type):  # audformat: nanoseconds, which datetime cannot hold
-                table = table.set_column(index, field.name, table[index].cast(pyarrow.duration("us"), safe=False))
-        rows = table.to_pylist()
-    return names, [(f"{path}, row {number}", fields) for number, fields in enumerate(rows, 1)]
+    # Only what is needed: such tables may hold the sound itself in a column.
+    return names, _parquet_fields(path, [name for name in names if _meaning(name)])
 
 
 def check_size(path: Path) -> None:
-    """Refuse, with `CorpusError`, a table too large to be held."""
+    """Refuse, with `CorpusError`, a table too large to be held; `READERS` themselves hold a batch."""
     if path.stat().st_size > limits.TABLE_BYTES:
         raise CorpusError(f"{path}: larger than {limits.TABLE_BYTES} bytes, the most a table may have; split it")
 
@@ -165,22 +170,40 @@ def damaged_parquet(path: Path) -> Iterator[None]:
         raise CorpusError(f"{path}: not Parquet, or damaged ({reason}); write it again") from None
 
 
-READERS: Mapping[str, Callable[[Path], tuple[Sequence[str], list[Row]]]] = {
+def _parquet_fields(path: Path, columns: Sequence[str]) -> Iterator[Row]:
+    import pyarrow
+    from pyarrow import parquet
+
+    number = 0
+    with damaged_parquet(path):
+        for batch in parquet.ParquetFile(path).iter_batches(BATCH_ROWS, columns=columns):
+            batch.validate(full=True)  # text is text, and nothing points out of its column
+            for index, field in enumerate(batch.schema):
+                if pyarrow.types.is_duration(field.type):  # audformat: nanoseconds, which datetime cannot hold
+                    spans = batch[index].cast(pyarrow.duration("us"), safe=False)
+                    batch = batch.set_column(index, field.name, spans)
+            for fields in batch.to_pylist():
+                number += 1
+                yield f"{path}, row {number}", fields
+
+
+READERS: Mapping[str, Callable[[Path], tuple[Sequence[str], Iterator[Row]]]] = {
     ".csv": _csv_rows,
     ".tsv": _csv_rows,
     ".jsonl": _jsonl_rows,
     ".parquet": _parquet_rows,
 }
-"""How a table is named -> its column names and rows."""
+"""How a table is named -> its column names and rows, of which memory holds one, or a batch."""
 
 
-def _text(path: Path) -> str:
-    check_size(path)
-    data = path.read_bytes()
+def _lines(path: Path) -> Iterator[str]:
+    """Lines with their ends, as the csv module wants them."""
     try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as fault:
-        line = data.count(b"\n", 0, fault.start) + 1
+        with path.open(encoding="utf-8-sig", newline="") as text:
+            yield from text
+    except UnicodeDecodeError:  # of a buffer, and it does not know where in the file that lies
+        with path.open("rb") as data:
+            line = next(n for n, row in enumerate(data, 1) if row.decode(errors="ignore").encode() != row)
         raise CorpusError(f"{path}, line {line}: not UTF-8; save the table with that encoding") from None
 
 
