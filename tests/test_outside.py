@@ -230,6 +230,7 @@ def test_what_cannot_teach_is_refused_in_one_line(
     transformers.HubertModel.from_pretrained(encoder).save_pretrained(narrow)
     transformers.Wav2Vec2FeatureExtractor(sampling_rate=8_000).save_pretrained(narrow)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    capsys.readouterr()  # what saving them said
     refused = {
         f"hf:{seeing}": "does not take sound",
         f"hf:{posing}": "does not take sound",
