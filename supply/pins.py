@@ -21,7 +21,7 @@ from feltone.files import write_text
 
 ROOT = Path(__file__).parents[1]
 PINNED, HASHED, CORE = ROOT / "constraints.txt", ROOT / "constraints-hashed.txt", ROOT / "supply" / "core.txt"
-DEVELOPMENT = ("train", "media", "hub", "serve", "live", "tensorboard", "dev")
+DEVELOPMENT = ("train", "media", "hub", "serve", "live", "tensorboard", "ray", "s3", "dev")
 """Extras of the development environment, as the Makefile installs them."""
 SERVED = ("serve", "media")
 HEAD = {
