@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 
 from feltone import artifact
-from feltone.lab.corpora import manifest
+from feltone.lab.corpora import rows
 
 KINDS = [
     ("WAV", "PCM_16"),
@@ -73,7 +73,7 @@ def tables() -> Iterator[bytes]:
     parquet.write_table(pyarrow.Table.from_pylist(ROWS), file, compression="none")
     made = {".csv": csv, ".tsv": csv.replace(b",", b"\t"), ".parquet": file.getvalue()}
     made[".jsonl"] = "\n".join(map(json.dumps, ROWS)).encode()
-    for number, kind in enumerate(sorted(manifest.READERS)):
+    for number, kind in enumerate(sorted(rows.READERS)):
         yield bytes([number]) + made[kind]
 
 

@@ -31,7 +31,7 @@ from feltone.doors.serve.service import Service
 from feltone.doors.serve.settings import Settings
 from feltone.errors import FeltoneError
 from feltone.lab import ledger
-from feltone.lab.corpora import manifest
+from feltone.lab.corpora import manifest, rows
 
 CHUNKS = 120  # of a second of sound
 MULTIPART = {"content-type": "multipart/form-data; boundary=cut"}
@@ -59,7 +59,7 @@ def sound(data: bytes) -> None:
 
 def table(data: bytes) -> None:
     """Read a table as a manifest, and as what `predict` is given; its first byte chooses the form."""
-    kind = sorted(manifest.READERS)[data[0] % len(manifest.READERS)] if data else ".csv"
+    kind = sorted(rows.READERS)[data[0] % len(rows.READERS)] if data else ".csv"
     file = scratch() / f"table{kind}"
     file.write_bytes(data[1:])
     with refused():

@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from feltone.errors import CorpusError
 from feltone.lab import corpora
-from feltone.lab.corpora import manifest
+from feltone.lab.corpora import manifest, rows
 from feltone.lab.corpora.clip import Clip
 
 
@@ -113,11 +113,11 @@ def test_a_folder_per_label(folder: Path, tmp_path: Path) -> None:
     assert told(manifest.read(tmp_path)) == [("Angry/deep/1.wav", "anger"), ("relief/1.wav", "relief")]
 
 
-@pytest.mark.parametrize("meaning", manifest.COLUMNS)
+@pytest.mark.parametrize("meaning", rows.COLUMNS)
 def test_every_column_name_in_the_table_is_understood(meaning: str, folder: Path) -> None:
     values = {"path": "anger/1.wav", "label": "anger", "start": "0.5", "end": "0.9", "sex": "f"}
     expected = {"path": folder / "anger/1.wav", "start": 0.5, "end": 0.9, "sex": "female"}
-    for column in manifest.COLUMNS[meaning]:
+    for column in rows.COLUMNS[meaning]:
         row = {"path": "anger/1.wav", "label": "anger", meaning: values.get(meaning, "x")}
         header = [column.upper() if name == meaning else name for name in row]
         (clip,) = manifest.read(table(folder, f"{','.join(header)}\n{','.join(row.values())}\n"))

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from feltone import __version__
-from feltone.doors import cli_annotate, cli_figures, cli_laboratory, cli_reproduce
+from feltone.doors import cli_annotate, cli_figures, cli_laboratory, cli_models, cli_reproduce
 from feltone.doors.options import PATH, as_json, model
 from feltone.errors import FeltoneError, FeltoneWarning, MissingExtraError, Stopped
 
@@ -209,68 +209,14 @@ def listen(
     return hear(model, file, device, interval, precision, as_json=as_json)
 
 
-for verb in (cli_annotate.annotate, *cli_laboratory.VERBS, cli_reproduce.reproduce, *cli_figures.VERBS):
+for verb in (
+    cli_annotate.annotate,
+    *cli_laboratory.VERBS,
+    cli_reproduce.reproduce,
+    *cli_figures.VERBS,
+    *cli_models.VERBS,
+):
     app.add_command(verb)
-
-
-@app.command()
-@click.argument("model", required=False)
-@click.option("--to", "kind", required=True, help="onnx, onnx-int8, onnx-waveform or web (a page for any host).")
-@click.option("--out", type=PATH, required=True, help="Folder of the files.")
-@click.option("--check-on", type=PATH, help="Recordings to compare with PyTorch on; default: EmoDB, or bundled clips.")
-@as_json
-def export(model: str | None, kind: str, out: Path, check_on: Path | None, as_json: bool) -> int:
-    """Write a model for use without Feltone: one file, or a page.
-
-    It is compared with the network on recordings first, and refused where it differs.
-    """
-    from feltone.doors.export import export_model
-
-    return export_model(model, kind, out, check_on, as_json=as_json)
-
-
-@app.command()
-@click.argument("model", required=False)
-@as_json
-def verify(model: str | None, as_json: bool) -> int:
-    """Check everything about a model before it is used: its files, its form, its graphs, its weights, its ledger.
-
-    MODEL is a model folder, a shipped model, hf:owner/model, or a file of `feltone export`.
-    """
-    from feltone.doors.verify import verify_model
-
-    return verify_model(model, as_json=as_json)
-
-
-@app.command()
-@click.argument("model")
-@click.argument("repository", metavar="OWNER/MODEL")
-@click.option("--private", is_flag=True, help="For you and those you let in.")
-@click.option("--revision", help="Branch to commit to, made when missing; default: main.")
-@click.option("--message", help="Of the commit.")
-@click.option("--i-may-share", is_flag=True, help="You may share a model trained on recordings of your own.")
-@click.option("--dry-run", is_flag=True, help="Print what would be uploaded, and upload nothing.")
-def push(
-    model: str,
-    repository: str,
-    private: bool,
-    revision: str | None,
-    message: str | None,
-    i_may_share: bool,
-    dry_run: bool,
-) -> int:
-    """Upload a model to the hub, where feltone.load("hf:OWNER/MODEL") finds it."""
-    from feltone.doors.push import push_model
-
-    return push_model(
-        model,
-        repository,
-        private=private,
-        revision=revision,
-        message=message,
-        may_share=i_may_share,
-        dry_run=dry_run,
-    )
 
 
 @app.command()

@@ -15,7 +15,8 @@ import numpy as np
 from feltone import audio
 from feltone.errors import AudioError, ConfigError, CorpusError, FeltoneError
 from feltone.features import Waveform
-from feltone.lab.corpora.manifest import COLUMNS, seconds
+from feltone.lab.corpora.manifest import seconds
+from feltone.lab.corpora.rows import COLUMNS
 from feltone.labels import LabelSet
 from feltone.recognizer import Recognizer
 

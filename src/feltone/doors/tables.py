@@ -20,7 +20,7 @@ from feltone.doors.predict import DONE, IN_PART, TABLES, WRONG
 from feltone.doors.segments import Span, columns, columns_said, recognise, span_of
 from feltone.errors import ConfigError, CorpusError, FeltoneError, MissingExtraError
 from feltone.files import write_atomically, write_text
-from feltone.lab.corpora.manifest import READERS, check_size, damaged_parquet
+from feltone.lab.corpora.rows import READERS, check_size, damaged_parquet
 from feltone.recognizer import Recognizer
 
 DECIMALS = 6  # of the numbers that are added, as in the JSON of `predict`

@@ -143,14 +143,14 @@ def _encoded(waveform: Waveform, container: str, encoder: str, bits: int, rate: 
         import av
     except ImportError:
         raise MissingExtraError("writing mp3 or opus", "media") from None
-    file = io.BytesIO()
-    with av.open(file, "w", format=container) as written:
+    memory = io.BytesIO()
+    with av.open(memory, "w", format=container) as written:
         stream = written.add_stream(encoder, rate=rate, layout="mono")
         stream.bit_rate = bits
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(waveform[None]), format="fltp", layout="mono")
         frame.sample_rate = rate
         written.mux([*stream.encode(frame), *stream.encode(None)])
-    return file.getvalue()
+    return memory.getvalue()
 
 
 def _decoded(written: bytes, rate: int) -> Waveform:

@@ -21,7 +21,7 @@ from feltone.doors.annotate.places import filesystem, is_url, located
 from feltone.doors.predict import TABLES
 from feltone.doors.segments import columns_said, fields_of
 from feltone.errors import AudioError, CorpusError
-from feltone.lab.corpora.manifest import READERS
+from feltone.lab.corpora.rows import READERS
 
 TAR = ".tar"
 LISTED = audio.SUFFIXES | {TAR}

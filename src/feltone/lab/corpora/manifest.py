@@ -1,7 +1,7 @@
 """A user's own recordings: a table (CSV, JSONL, Parquet, audformat) or a folder with one subfolder per label.
 
     path,label,speaker              path and label are needed; speaker, sex, sentence, split, start and end are not.
-    anger/01.wav,anger,anna         Columns may be called as in `COLUMNS`; others are passed over.
+    anger/01.wav,anger,anna         Columns may be called as in `rows.COLUMNS`; others are passed over.
 
 Paths are relative to the table's folder. `start` and `end` are seconds, or pandas' time spans as audformat writes
 them (`0 days 00:00:01.500000`). Labels that are a word of Feltone, or a known synonym of one (`feltone.labels`), become
@@ -11,13 +11,10 @@ Every clip belongs to the corpus `manifest` and is named by its path and segment
 same recording the same key, so the audit sees a recording that stands in the training table and in the test table.
 """
 
-import csv
-import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,23 +22,11 @@ from typing import Any
 from feltone import audio, limits
 from feltone.errors import AudioError, CorpusError
 from feltone.lab.corpora.clip import Clip
+from feltone.lab.corpora.rows import COLUMNS, READERS, check_size, meaning_of
 from feltone.labels import EMOTIONS, canonical
 
 NAME = "manifest"
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "path": ("path", "file", "filename", "file_name", "audio", "wav"),
-    "label": ("label", "emotion", "emo"),
-    "speaker": ("speaker", "speaker_id", "spk"),
-    "sex": ("sex", "gender"),
-    "sentence": ("sentence", "sentence_id", "text", "transcript", "transcription"),
-    "split": ("split", "partition"),
-    "start": ("start", "begin"),
-    "end": ("end", "stop"),
-}
-"""What a table may say -> the column names understood to say it; case does not matter."""
-
 NEEDED = ("path", "label")
-BATCH_ROWS = 4096  # of Parquet, held at a time
 SEXES = {"f": "female", "female": "female", "w": "female", "woman": "female"}
 SEXES |= {"m": "male", "male": "male", "man": "male"}
 # pandas writes "0 days" alone where all of a column are whole days, as where every segment starts at 0.
@@ -49,9 +34,6 @@ LONGEST_TIME = 64  # characters
 SPAN = re.compile(
     r"(?=.)(?:(?P<days>\d+) days?(?: |$))?(?:(?:(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+(?:\.\d+)?))?"
 )
-
-Row = tuple[str, Mapping[str, Any]]
-"""Where it stands ("calls.csv, line 7"), and its fields by column name."""
 
 
 def read(path: Path) -> list[Clip]:
@@ -99,124 +81,11 @@ def _from_folder(root: Path) -> Iterator[Clip]:
             yield Clip(NAME, path.relative_to(root).as_posix(), path, _label(folder.name))
 
 
-def _csv_rows(path: Path) -> tuple[Sequence[str], Iterator[Row]]:
-    header = next(_lines(path), "")
-    delimiter = next((mark for mark in ",;\t" if mark in header), ",")
-    reader = csv.DictReader(_lines(path), delimiter=delimiter, strict=True)
-    try:
-        return reader.fieldnames or (), _csv_fields(path, reader)
-    except csv.Error as fault:
-        raise _not_csv(path, reader, fault) from None
-
-
-def _csv_fields(path: Path, reader: "csv.DictReader[str]") -> Iterator[Row]:
-    try:
-        for fields in reader:
-            if None in fields:
-                place = f"{path}, line {reader.line_num}"
-                raise CorpusError(f"{place}: has more fields than the header; put quotes around fields with commas")
-            yield f"{path}, line {reader.line_num}", fields
-    except csv.Error as fault:
-        raise _not_csv(path, reader, fault) from None
-
-
-def _not_csv(path: Path, reader: "csv.DictReader[str]", fault: csv.Error) -> CorpusError:
-    return CorpusError(f"{path}, line {reader.reader.line_num}: not CSV ({fault}); export the table again")
-
-
-def _jsonl_rows(path: Path) -> tuple[Sequence[str], Iterator[Row]]:
-    # Read twice, for a column may occur in the last row alone.
-    return list({name: None for _, fields in _jsonl_fields(path) for name in fields}), _jsonl_fields(path)
-
-
-def _jsonl_fields(path: Path) -> Iterator[Row]:
-    for number, line in enumerate(_lines(path), 1):
-        if not line.strip():
-            continue
-        try:
-            fields = json.loads(line)
-        except (ValueError, RecursionError) as fault:  # nested without end, or a number of thousands of digits
-            reason = getattr(fault, "msg", None) or str(fault).partition(";")[0]
-            raise CorpusError(f"{path}, line {number}: not JSON ({reason}); write one object per line") from None
-        if not isinstance(fields, dict):
-            raise CorpusError(f"{path}, line {number}: not a JSON object; write one object per line")
-        yield f"{path}, line {number}", fields
-
-
-def _parquet_rows(path: Path) -> tuple[Sequence[str], Iterator[Row]]:
-    from pyarrow import parquet
-
-    with damaged_parquet(path):
-        names = parquet.read_schema(path).names
-    # Only what is needed: such tables may hold the sound itself in a column.
-    return names, _parquet_fields(path, [name for name in names if _meaning(name)])
-
-
-def check_size(path: Path) -> None:
-    """Refuse, with `CorpusError`, a table too large to be held; `READERS` themselves hold a batch."""
-    if path.stat().st_size > limits.TABLE_BYTES:
-        raise CorpusError(f"{path}: larger than {limits.TABLE_BYTES} bytes, the most a table may have; split it")
-
-
-@contextmanager
-def damaged_parquet(path: Path) -> Iterator[None]:
-    """A block that reads Parquet; raises `CorpusError` for whatever pyarrow raises where a file is no table."""
-    import pyarrow
-
-    try:
-        yield
-    except (pyarrow.ArrowException, OSError, ValueError, KeyError, OverflowError, NotImplementedError) as fault:
-        reason = (str(fault).splitlines() or [type(fault).__name__])[0]
-        raise CorpusError(f"{path}: not Parquet, or damaged ({reason}); write it again") from None
-
-
-def _parquet_fields(path: Path, columns: Sequence[str]) -> Iterator[Row]:
-    import pyarrow
-    from pyarrow import parquet
-
-    number = 0
-    with damaged_parquet(path):
-        for batch in parquet.ParquetFile(path).iter_batches(BATCH_ROWS, columns=columns):
-            batch.validate(full=True)  # text is text, and nothing points out of its column
-            for index, field in enumerate(batch.schema):
-                if pyarrow.types.is_duration(field.type):  # audformat: nanoseconds, which datetime cannot hold
-                    spans = batch[index].cast(pyarrow.duration("us"), safe=False)
-                    batch = batch.set_column(index, field.name, spans)
-            for fields in batch.to_pylist():
-                number += 1
-                yield f"{path}, row {number}", fields
-
-
-READERS: Mapping[str, Callable[[Path], tuple[Sequence[str], Iterator[Row]]]] = {
-    ".csv": _csv_rows,
-    ".tsv": _csv_rows,
-    ".jsonl": _jsonl_rows,
-    ".parquet": _parquet_rows,
-}
-"""How a table is named -> its column names and rows, of which memory holds one, or a batch."""
-
-
-def _lines(path: Path) -> Iterator[str]:
-    """Lines with their ends, as the csv module wants them."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as text:
-            yield from text
-    except UnicodeDecodeError:  # of a buffer, and it does not know where in the file that lies
-        with path.open("rb") as data:
-            line = next(n for n, row in enumerate(data, 1) if row.decode(errors="ignore").encode() != row)
-        raise CorpusError(f"{path}, line {line}: not UTF-8; save the table with that encoding") from None
-
-
-def _meaning(column: str) -> str | None:
-    lowered = column.strip().lower()
-    return next((meaning for meaning, names in COLUMNS.items() if lowered in names), None)
-
-
 def _meanings(path: Path, columns: Iterable[str]) -> dict[str, str]:
     """What the table says -> its column that says it."""
     said: dict[str, str] = {}
     for column in columns:
-        meaning = _meaning(column)
+        meaning = meaning_of(column)
         if meaning in said:
             raise CorpusError(f"{path}: columns '{said[meaning]}' and '{column}' both say the {meaning}; keep one")
         if meaning:
