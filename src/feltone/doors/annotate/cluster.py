@@ -24,7 +24,10 @@ from feltone.doors.annotate.work import answer, recognizer_of
 from feltone.errors import ConfigError, MissingExtraError
 
 BLOCK_BYTES = 8 << 20  # less than most pieces: each becomes a block and travels on at once
-ACTOR_SHARE = 0.1  # of a core, as far as Ray is told
+TASK_SHARE, ACTOR_SHARE = 0.9, 0.01  # of a core, as far as Ray is told
+"""Where there is no GPU, tasks and actors share the cores, and the system gives one to whichever has work. What a task
+leaves over is room for ten actors: they gather on the nodes that are left when others die, and tasks must still fit.
+"""
 
 
 def connect(address: str) -> dict[str, float]:
@@ -62,13 +65,12 @@ def run(plan: Plan, shards: Sequence[int], workers: int | None) -> Iterator[tupl
     resources = cast(Any, ray).cluster_resources()
     gpus = int(resources.get("GPU", 0))
     at_once = min(len(shards), workers or int(resources.get("CPU", 1)))
-    # Without a GPU a core is shared by a task and an actor, and the system gives it to whichever has work.
     share: dict[str, Any] = {"num_gpus": 1} if gpus else {"num_cpus": ACTOR_SHARE}
     told = pickle.dumps(plan)
     tallies = (
         # Not a range, which is read by tasks that want a core for themselves.
         ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
-        .flat_map(partial(_hear, told), num_cpus=1 - ACTOR_SHARE, concurrency=at_once)
+        .flat_map(partial(_hear, told), num_cpus=TASK_SHARE, concurrency=at_once)
         .map(cast(Any, _Student), fn_constructor_args=(told,), concurrency=min(gpus, at_once) or at_once, **share)
     )
     pieces: dict[int, dict[int, Tally]] = {}  # shard -> piece -> its tally
