@@ -66,7 +66,15 @@ def load(source: Source, sample_rate: int = 16_000, *, start: float = 0.0, end: 
         AudioError: naming the file and the fault; see the table at the head of this module.
         MissingExtraError: the container needs `feltone[media]`.
     """
-    return np.concatenate(list(stream(source, sample_rate, start=start, end=end)))
+    kept: list[Waveform] = []
+    samples = 0
+    for chunk in stream(source, sample_rate, start=start, end=end):
+        samples += len(chunk)
+        if 4 * samples > limits.HELD_BYTES:
+            most = limits.HELD_BYTES / 4 / sample_rate
+            raise _refusal(source, f"longer than the {most:.0f} s that are kept at once; name segments, or stream it")
+        kept.append(chunk)
+    return np.concatenate(kept)
 
 
 def stream(
@@ -84,9 +92,6 @@ def stream(
             kept = True
             yield wanted
         seen += len(chunk)
-        if 4 * (seen - first) > limits.HELD_BYTES:
-            most = limits.HELD_BYTES / 4 / sample_rate
-            raise _refusal(source, f"longer than the {most:.0f} s that are kept at once; name segments, or stream it")
         if last is not None and seen >= last:
             break
     if not kept:

@@ -55,7 +55,7 @@ def duration(seconds: float) -> str:
     """A time in two units.
 
     >>> duration(59.6), duration(3_700), duration(200_000)
-    ('1 min 0 s', '1 h 2 min', '2 d 7 h')
+    ('1 min 0 s', '1 h 1 min', '2 d 7 h')
     """
     whole = round(seconds)
     for size, name, below, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
