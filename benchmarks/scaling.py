@@ -41,9 +41,9 @@ INSTANCES = {
     },
 }
 ASSUMED = (
-    "List prices of AWS, us-east-1, on demand, as they stood in 2025, and the network that an instance may use without "
-    "end; storage in the same region; a vCPU is taken to be as fast as a core of the machine measured; half of "
-    "that for a vCPU that is a thread."
+    "List prices of AWS, us-east-1, on demand, as remembered from 2025 (look them up before you plan), and the network "
+    "that an instance may use without end; storage in the same region; a vCPU is taken to be as fast as a core of the "
+    "machine measured; half of that for a vCPU that is a thread."
 )
 Row = dict[str, Any]
 
