@@ -252,8 +252,7 @@ def works(folder: Path, recipe: str) -> list[Work]:
     """What is killed."""
     table = folder / "recordings.csv"
     tiny.write_recordings(table)
-    found = [training(table, folder / "cache", recipe), caching(table)]
-    return found + ([annotating(tiny.CLIPS)] if "annotate" in cli.app.commands else [])
+    return [training(table, folder / "cache", recipe), caching(table), annotating(tiny.CLIPS)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

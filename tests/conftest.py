@@ -59,3 +59,13 @@ def corpora_root() -> Path:
     if not told or not Path(told).is_dir():
         pytest.skip("needs real recordings: set FELTONE_DATA to the folder that holds emodb/, savee/, ...")
     return Path(told)
+
+
+@pytest.fixture
+def table(synthetic_emodb: Path, tmp_path: Path) -> Path:
+    """Recordings of two labels, as a user would list them."""
+    chosen = [path for path in sorted((synthetic_emodb / "emodb").rglob("*.wav")) if path.stem[5] in "WT"]
+    rows = [f"{path},{'up' if path.stem[5] == 'W' else 'down'}" for path in chosen]
+    file = tmp_path / "recordings.csv"
+    file.write_text("\n".join(["path,label", *rows]))
+    return file

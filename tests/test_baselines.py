@@ -12,6 +12,7 @@ import transformers
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from encoders import save_tiny_encoder
 from feltone import audio
 from feltone.doors import cli
 from feltone.errors import ConfigError, MissingExtraError, ProtocolError
@@ -42,13 +43,7 @@ def noise(samples: int, seed: int = 0) -> np.ndarray:
 def small_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wav2vec 2.0 of three layers with random weights, as `save_pretrained` leaves one."""
     folder = tmp_path_factory.mktemp("encoders") / "tiny_wav2vec2"
-    sizes = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24}
-    front = {"conv_dim": (8, 8), "conv_stride": (20, 16), "conv_kernel": (20, 16), "num_feat_extract_layers": 2}
-    positions = {"num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2}
-    torch.manual_seed(0)
-    transformers.Wav2Vec2Model(transformers.Wav2Vec2Config(**sizes, **front, **positions)).save_pretrained(folder)
-    transformers.Wav2Vec2FeatureExtractor().save_pretrained(folder)
-    return folder
+    return save_tiny_encoder("Wav2Vec2Model", folder, width=16, layers=3, inner=24)
 
 
 @pytest.fixture(scope="module")

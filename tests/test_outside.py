@@ -17,6 +17,7 @@ import torch
 import transformers
 
 import feltone
+from encoders import save_tiny_encoder
 from feltone import audio
 from feltone.artifact import load
 from feltone.doors import cli
@@ -45,23 +46,7 @@ QUICKLY = ["--accelerator", "cpu", "--no-compile", "--precision", "32", "--threa
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A HuBERT of two layers with random weights, as `save_pretrained` leaves one."""
     folder = tmp_path_factory.mktemp("encoders") / "tiny_hubert"
-    sizes = {"hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
-    front = {"conv_dim": (8, 8), "conv_stride": (20, 16), "conv_kernel": (20, 16), "num_feat_extract_layers": 2}
-    positions = {"num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2}
-    torch.manual_seed(0)
-    transformers.HubertModel(transformers.HubertConfig(**sizes, **front, **positions)).save_pretrained(folder)
-    transformers.Wav2Vec2FeatureExtractor().save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture
-def table(synthetic_emodb: Path, tmp_path: Path) -> Path:
-    """Sixteen recordings of two labels, as a user would list them."""
-    chosen = [path for path in sorted((synthetic_emodb / "emodb").rglob("*.wav")) if path.stem[5] in "WT"]
-    rows = [f"{path},{'up' if path.stem[5] == 'W' else 'down'}" for path in chosen]
-    file = tmp_path / "recordings.csv"
-    file.write_text("\n".join(["path,label", *rows]))
-    return file
+    return save_tiny_encoder("HubertModel", folder, width=12, layers=2, inner=16)
 
 
 def command(table: Path, teacher: Path, out: Path, *options: str) -> list[str]:

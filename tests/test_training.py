@@ -163,16 +163,6 @@ def test_a_folder_with_other_settings_is_not_continued(synthetic_emodb: Path, tm
         train(short, fold, seed=1, **common)
 
 
-@pytest.fixture
-def table(synthetic_emodb: Path, tmp_path: Path) -> Path:
-    """Two dozen recordings of two labels, as a user would list them."""
-    chosen = [path for path in sorted((synthetic_emodb / "emodb").rglob("*.wav")) if path.stem[5] in "WT"]
-    rows = [f"{path},{'up' if path.stem[5] == 'W' else 'down'}" for path in chosen]
-    file = tmp_path / "recordings.csv"
-    file.write_text("\n".join(["path,label", *rows]))
-    return file
-
-
 @pytest.mark.parametrize(("options", "wanted"), [((), [[3], [4]]), (("--together", "2"), [[3, 4]])])
 def test_seeds_are_asked_for_in_one_command(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], wanted: list[list[int]]

@@ -71,10 +71,10 @@ class Recognizer:
         self.labels = artifact.labels
         self.features = artifact.features
         self.precision, self.threads = precision, threads
-        file = artifact.graph(precision)
-        self._session = graph.session(file, threads)
+        self._graph = artifact.graph(precision)
+        self._session = graph.session(self._graph, threads)
         bands, columns = self.features.mel_bands, self.features.columns
-        graph.check_contract(file, self._session, bands, columns, len(self.labels))
+        graph.check_contract(self._graph, self._session, bands, columns, len(self.labels))
         optional = self._session.get_overridable_initializers()  # inputs that may be left out
         self.merges_silence = "copies" in {value.name for value in optional}
 
@@ -106,7 +106,7 @@ class Recognizer:
         return chances
 
     def _run(self, inputs: dict[str, Array]) -> list[Array]:
-        return graph.run(self.artifact.graph(self.precision), self._session, inputs, len(self.labels))
+        return graph.run(self._graph, self._session, inputs, len(self.labels))
 
     def waveform(self, samples: Waveform) -> Prediction:
         """Recognise the first `clip_seconds` of mono float32 samples at the model's sampling rate.
