@@ -64,7 +64,20 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     warnings.simplefilter("always", FeltoneWarning)
     warnings.showwarning = _show(warnings.showwarning)
-    sys.exit(run(sys.argv[1:]))
+    _leave(run(sys.argv[1:]))
+
+
+def _leave(code: int) -> None:
+    """Exit; where processes have trained together, without tearing down gloo's threads.
+
+    They may wait for a process that is gone, and then abort the one that leaves.
+    """
+    torch = sys.modules.get("torch")
+    if torch and torch.distributed.is_available() and torch.distributed.is_initialized():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _show(otherwise: Callable[..., None]) -> Callable[..., None]:
