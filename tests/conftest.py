@@ -1,6 +1,9 @@
 """What several tests need: a small corpus that can be made anywhere, and the real ones where they are at hand."""
 
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -69,3 +72,19 @@ def table(synthetic_emodb: Path, tmp_path: Path) -> Path:
     file = tmp_path / "recordings.csv"
     file.write_text("\n".join(["path,label", *rows]))
     return file
+
+
+@pytest.fixture
+def ray_cluster() -> Iterator[subprocess.Popen[str]]:
+    """A cluster of two nodes: its first line is its address, and for a line it is given it kills one (`ray_cluster`)."""
+    script = Path(__file__).with_name("ray_cluster.py")
+    running = subprocess.Popen(
+        [sys.executable, str(script)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        bufsize=1,
+    )
+    yield running
+    running.communicate(timeout=240)

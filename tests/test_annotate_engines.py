@@ -131,30 +131,15 @@ def test_a_recording_that_kills_its_readers_costs_one_row(tmp_path: Path) -> Non
     assert error["path"] == str(pipe) and "ended 2 processes that read it (signal SIGKILL)" in error["error"]
 
 
-@pytest.fixture
-def cluster() -> Iterator[subprocess.Popen[str]]:
-    script = Path(__file__).with_name("ray_cluster.py")
-    running = subprocess.Popen(
-        [sys.executable, str(script)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        bufsize=1,
-    )
-    yield running
-    running.communicate(timeout=PATIENCE)
-
-
 def test_a_cluster_that_loses_a_node_gives_what_one_process_gives(
-    archive: Path, expected: pyarrow.Table, tmp_path: Path, cluster: subprocess.Popen[str]
+    archive: Path, expected: pyarrow.Table, tmp_path: Path, ray_cluster: subprocess.Popen[str]
 ) -> None:
-    assert cluster.stdin and cluster.stdout
-    run = begun(archive, tmp_path, "--ray", cluster.stdout.readline().strip())
+    assert ray_cluster.stdin and ray_cluster.stdout
+    run = begun(archive, tmp_path, "--ray", ray_cluster.stdout.readline().strip())
     wait_for(lambda: done(tmp_path) > 0 or run.poll() is not None)
     left = COPIES * len(CLIPS) // SHARD - done(tmp_path)
-    cluster.stdin.write("\n")
-    assert cluster.stdout.readline() == "killed\n" and left > 4
+    ray_cluster.stdin.write("\n")
+    assert ray_cluster.stdout.readline() == "killed\n" and left > 4
     said = ended(run)
     assert "failed on the cluster" not in said
     assert rows(tmp_path).equals(expected)

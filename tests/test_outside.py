@@ -101,7 +101,7 @@ def test_it_is_asked_once_and_anew_where_anything_it_depends_on_differs(syntheti
 
 def test_very_short_sounds_are_filled_with_silence(synthetic_emodb: Path, tmp_path: Path, encoder: Path) -> None:
     clip = replace(corpora.read("emodb", synthetic_emodb)[0], start=0.2, end=0.201)
-    found = outside.copies_of(clip, outside.encoder_named(f"hf:{encoder}", 1), DEFAULT, 0, tmp_path)
+    found = outside.copies_of(clip, outside.teacher_named(f"hf:{encoder}", 1), DEFAULT, 0, tmp_path)
     assert found.shape == (4, 12) and np.isfinite(found).all()
 
 
@@ -194,7 +194,7 @@ def test_killed_between_its_stages_it_ends_with_the_same_weights(
     assert not (folders[0] / "student.safetensors").exists()
     material = Material.read("manifest", table)
     (fold,) = protocols.clean(material.clips, 0)
-    taught = outside.taught_by(recipe("smoke"), outside.encoder_named(f"hf:{encoder}", 1))
+    taught = outside.taught_by(recipe("smoke"), outside.teacher_named(f"hf:{encoder}", 1))
     machine = Machine.of("cpu", 1, "32", compiled=False, threads=1)
     for folder in folders:
         train(taught, fold, material.labels, folder, seed=0, machine=machine, cache=tmp_path / "cache")

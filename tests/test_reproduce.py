@@ -157,10 +157,8 @@ def test_a_row_under_paper_carries_its_warning(
     assert row["warning"] == PAPER_WARNING and row["leakage"]["same_recording"] > 0.9
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-def test_killed_in_the_middle_the_same_command_finishes_with_the_same_answers(
-    synthetic_emodb: Path, tmp_path: Path, finished: Path
-) -> None:
+def begun(data: Path, folder: Path, finished: Path, *options: str) -> subprocess.Popen[str]:
+    """The command in a process of its own, which keeps checkpoints often."""
     program = (
         "import sys; from feltone.doors import cli; from feltone.lab import recipes; "
         "from feltone.lab.recipes import Recipe; from feltone.lab.training import loop; "
@@ -169,21 +167,55 @@ def test_killed_in_the_middle_the_same_command_finishes_with_the_same_answers(
         "{'paper': lambda: Recipe('paper', three_stages('student', 'student', epochs=1))}; "
         "sys.exit(cli.run(sys.argv[1:]))"
     )
+    line = [sys.executable, "-c", program, *command(data, folder, "--seeds", "2", *options)]
     environment = os.environ | {"FELTONE_CACHE": str(finished / "cache")}
-    line = [sys.executable, "-c", program, *command(synthetic_emodb, tmp_path, "--seeds", "2")]
-    started = subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_matching(folder: Path) -> None:
     until = time.monotonic() + 240
-    while not list((tmp_path / "runs").rglob("matching.checkpoint")) and time.monotonic() < until:
+    while not list((folder / "runs").rglob("matching.checkpoint")) and time.monotonic() < until:
         time.sleep(0.02)
-    started.send_signal(signal.SIGKILL)
-    assert started.wait() == -signal.SIGKILL
-    assert not list((tmp_path / "results").rglob("*.json"))
-    done = subprocess.run(line, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    for mine in (tmp_path / "results" / "folds").rglob("*.json"):
-        other = finished / "results" / "folds" / mine.relative_to(tmp_path / "results" / "folds")
-        mine, other = FoldResult.read(mine), FoldResult.read(other)
+
+
+def assert_same_answers(folder: Path, finished: Path) -> None:
+    (files := [file.relative_to(finished) for file in finished.glob("results/folds/**/*.json")]).sort()
+    assert len(files) == 4  # of two networks, by two seeds
+    for file in files:
+        mine, other = FoldResult.read(folder / file), FoldResult.read(finished / file)
         assert (mine.predictions.probabilities == other.predictions.probabilities).all()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_killed_in_the_middle_the_same_command_finishes_with_the_same_answers(
+    synthetic_emodb: Path, tmp_path: Path, finished: Path
+) -> None:
+    started = begun(synthetic_emodb, tmp_path, finished)
+    wait_for_matching(tmp_path)
+    started.kill()
+    started.communicate()
+    assert started.returncode == -signal.SIGKILL and not list((tmp_path / "results").rglob("*.json"))
+    again = begun(synthetic_emodb, tmp_path, finished)
+    _, told = again.communicate()
+    assert again.returncode == 0, told
+    assert_same_answers(tmp_path, finished)
+
+
+def test_a_cluster_that_loses_a_node_gives_the_same_answers(
+    synthetic_emodb: Path, tmp_path: Path, finished: Path, ray_cluster: subprocess.Popen[str]
+) -> None:
+    assert ray_cluster.stdin and ray_cluster.stdout
+    address = ray_cluster.stdout.readline().strip()
+    run = begun(synthetic_emodb, tmp_path, finished, "--ray", address)
+    wait_for_matching(tmp_path)
+    ray_cluster.stdin.write("\n")
+    assert ray_cluster.stdout.readline() == "killed\n" and run.poll() is None
+    rows, told = run.communicate()
+    assert run.returncode == 0, told
+    assert "2 tasks on" in told and "failed" not in told and "student" in rows
+    assert_same_answers(tmp_path, finished)
+    row, same = (json.loads((at / "results/emodb__clean__student.json").read_text()) for at in (tmp_path, finished))
+    assert row["seeds"] == same["seeds"] and row["wa"] == same["wa"]
 
 
 def test_jobs_are_grouped_by_recipe_and_labels_not_by_protocol(finished: Path, synthetic_emodb: Path) -> None:

@@ -48,7 +48,7 @@ def prepare(corpus: str, root: Path, as_json: bool, seed: int) -> int:
 @folds_from
 @click.option("--test-corpus", help="For cross: the corpus to test on.")
 @click.option("--seed", default=0, help="Of split, copies, weights and order.")
-@click.option("--teacher", help="Instead of the recipe's own: a speech encoder, hf:NAME on the hub or hf:FOLDER.")
+@click.option("--teacher", help="Instead of the recipe's own: hf:NAME on the hub, hf:FOLDER, or smile:ComParE_2016.")
 @click.option("--teacher-layer", type=int, help="Of --teacher: the layer that is averaged; default: the last output.")
 @click.option("--seeds", type=click.IntRange(1), default=1, help="So many seeds, from --seed on.")
 @click.option("--together", type=int, help="Runs trained at once, at most; by default 1, on a GPU a fold's seeds.")

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from feltone.doors.options import PATH
+from feltone.errors import ConfigError
 
 
 @click.command()
@@ -19,6 +20,7 @@ from feltone.doors.options import PATH
 @click.option("--results", type=PATH, default="results/accuracy", help="Folder of the rows and of tested folds.")
 @click.option("--plan", "only_plan", is_flag=True, help="Say what would run and how long, and stop.")
 @click.option("--minutes", type=float, help="Begin nothing that would take longer; the rest is for another time.")
+@click.option("--ray", metavar="ADDRESS", help="Of a Ray cluster that trains, or auto; folders must be shared.")
 @click.option("--together", type=int, help="Runs trained at once, at most; by default 1, on a GPU 16.")
 @click.option("--precision", default="auto", help="bf16, 32, or auto: bf16 where the processor has it.")
 @click.option("--compile/--no-compile", default=True, help="Compile the networks (needs a C++ compiler).")
@@ -36,6 +38,7 @@ def reproduce(
     results: Path,
     only_plan: bool,
     minutes: float | None,
+    ray: str | None,
     together: int | None,
     precision: str,
     compile: bool,
@@ -45,16 +48,26 @@ def reproduce(
     """Train and score what the published tables are made of.
 
     WHAT is table1, table2, table3, attention or all. Prints its plan first; what is there is not done again, and the
-    same command continues where it stopped. `attention` also draws the masks by 128x1 and 16x16 patches.
+    same command continues where it stopped. With --ray, every run is a task of a cluster whose nodes share the folders
+    of corpora, runs, results and cache. `attention` also draws the masks by 128x1 and 16x16 patches.
     """
     from feltone.doors.reproduce import draw_attention, reproduce_rows
     from feltone.lab import reproduce as evidence
     from feltone.lab.training.machine import Machine
 
+    if ray is not None:
+        from feltone.doors import cluster
+
+        if minutes is not None:
+            raise ConfigError("--minutes: the nodes of a cluster all begin at once; leave it out, or leave out --ray")
+        data, out, results = data.resolve(), out.resolve(), results.resolve()  # a node has a working folder of its own
+        resources = cluster.connect(ray, "reproducing on a cluster")
+        if accelerator == "auto":
+            accelerator = "cuda" if resources.get("GPU") else "cpu"
     machine = Machine.of(accelerator, 1, precision, compile, threads, together)
     usual = evidence.PROTOCOLS if what != "attention" else ("paper",)
     wanted = evidence.tasks(what, corpus or evidence.CORPORA, protocol or usual, recipe, seeds, fold)
-    code = reproduce_rows(wanted, data, out, results, machine, only_plan=only_plan, minutes=minutes)
+    code = reproduce_rows(wanted, data, out, results, machine, only_plan=only_plan, minutes=minutes, ray=ray)
     if what == "attention" and not only_plan:
         draw_attention(wanted, data, out)
     return code

@@ -44,6 +44,19 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequen
     out.print(drawn)
 
 
+def duration(seconds: float) -> str:
+    """A time in two units.
+
+    >>> duration(59.6), duration(3_700), duration(200_000)
+    ('1 min 0 s', '1 h 1 min', '2 d 7 h')
+    """
+    whole = round(seconds)
+    for size, name, below, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            return f"{whole // size} {name} {whole % size // below} {small}"
+    return f"{whole} s"
+
+
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Any]:
     """A bar on standard error that is advanced by calling what is yielded; silent where nobody looks."""

@@ -80,7 +80,7 @@ def recipe_named(name: str, teacher: str | None, layer: int | None, machine: Mac
     """A recipe as a user asks for it, taught by itself or from outside."""
     recipe = recipes.recipe(name)
     if teacher:
-        return outside.taught_by(recipe, outside.encoder_named(teacher, layer, machine.accelerator))
+        return outside.taught_by(recipe, outside.teacher_named(teacher, layer, machine.accelerator))
     if layer is not None:
         raise ConfigError(f"--teacher-layer {layer}: of which teacher? name it with --teacher hf:NAME")
     return recipe

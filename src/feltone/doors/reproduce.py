@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,8 @@ from feltone.lab.dataset import cache_folder
 from feltone.lab.experiment import Material
 from feltone.lab.models.cost import cost
 from feltone.lab.pace import step_seconds
-from feltone.lab.recipes import recipe
 from feltone.lab.reproduce import Planned, Task
-from feltone.lab.training.machine import Machine
+from feltone.lab.training.machine import Machine, best_accelerator
 from feltone.lab.training.stages import Stage
 from feltone.lab.training.stopping import obeyed
 
@@ -33,38 +33,59 @@ def reproduce_rows(
     *,
     only_plan: bool,
     minutes: float | None = None,
+    ray: str | None = None,
 ) -> int:
     """Say what will be done, and unless `only_plan`, do it; the exit code.
 
     With `minutes`, no group of runs is begun that would not be through by then, judged by the steps measured for the
-    plan and by how the groups before it kept to that.
+    plan and by how the groups before it kept to that. With the address of a Ray cluster, `ray`, its nodes train.
     """
-    begun, keeps_to = time.monotonic(), 1.0  # the share of the plan's time that groups really take
+    begun = time.monotonic()
     planned, impossible = reproduce.plan(wanted, data, results)
     todo = [one for one in planned if not one.done]
-    seconds = paces(todo, machine)
+    # The machine that plans may be another kind than those that train.
+    seconds = paces(todo, machine if ray is None else replace(machine, accelerator=best_accelerator()))
     show(planned, seconds)
     for line in impossible:
         console.say(f"not possible: {line}")
     if only_plan or not todo:
         console.say("next: the same command without --plan" if todo else "nothing is left to do; next: make results")
         return DONE
-    left = 0
     groups = reproduce.together(todo, machine.runs_at_once(len(todo)))
-    for number, group in enumerate(groups, start=1):
-        expected, now = sum(time_of(one, seconds) for one in group), time.monotonic()
-        if minutes is not None and now + keeps_to * expected > begun + 60 * minutes:
-            left += len(group)
-            console.say(f"left for another time, about {duration(keeps_to * expected)}: {named(group)}")
-            continue
-        with console.TrainingProgress(f"group {number} of {len(groups)}: {named(group)}") as show_first:
-            on_ticks: list[Callable[[Any], None]] = [show_first, *[lambda tick: None] * (len(group) - 1)]
-            grown = reproduce.run(group, out, results, machine, on_ticks)
-        keeps_to = (time.monotonic() - now) / expected
-        tell(grown)
+    if ray is not None:
+        from feltone.doors import reproduce_cluster
+
+        left = reproduce_cluster.run(groups, out, results, machine)
+    else:
+        expected = [sum(time_of(one, seconds) for one in group) for group in groups]
+        left = here(groups, expected, out, results, machine, None if minutes is None else begun + 60 * minutes)
     again = f"{left} runs are left, give the same command again; " if left else ""
     console.say(f"{again}rows in {results}; next: make results")
     return IN_PART if left else DONE
+
+
+def here(
+    groups: Sequence[Sequence[Planned]],
+    expected: Sequence[float],
+    out: Path,
+    results: Path,
+    machine: Machine,
+    until: float | None,
+) -> int:
+    """Groups one after the other on this machine; the number of runs left over, since time would not have sufficed."""
+    left, keeps_to = 0, 1.0  # the share of the plan's time that groups really take
+    for number, (group, seconds) in enumerate(zip(groups, expected, strict=True), start=1):
+        now = time.monotonic()
+        if until is not None and now + keeps_to * seconds > until:
+            left += len(group)
+            console.say(f"left for another time, about {console.duration(keeps_to * seconds)}: {named(group)}")
+            continue
+        with console.TrainingProgress(f"group {number} of {len(groups)}: {named(group)}") as show_first:
+            on_ticks: list[Callable[[Any], None]] = [show_first, *[lambda tick: None] * (len(group) - 1)]
+            reproduce.run(group, out, results, machine, on_ticks)
+        tell(reproduce.write_rows(group, results))
+        keeps_to = (time.monotonic() - now) / seconds
+    return left
 
 
 def tell(rows: Sequence[Path]) -> None:
@@ -100,10 +121,10 @@ def show(planned: Sequence[Planned], seconds: Mapping[str, float]) -> None:
         needed = sum(time_of(one, seconds) for one in left)
         whole += needed
         cells = [task.recipe, task.corpus, task.protocol, str(len(jobs)), str(len(jobs) - len(left))]
-        lines.append([*cells, duration(needed) if left else "-"])
+        lines.append([*cells, console.duration(needed) if left else "-"])
     console.table(["recipe", "corpus", "protocol", "runs", "done", "left, about"], lines, numeric=(3, 4, 5))
     if whole:
-        console.say(f"about {duration(whole)} in all, from a step of each network measured here, uncompiled and alone")
+        console.say(f"about {console.duration(whole)} in all, from a step of each network measured here, uncompiled and alone")
 
 
 def time_of(one: Planned, seconds: Mapping[str, float]) -> float:
@@ -115,7 +136,7 @@ def paces(todo: Sequence[Planned], machine: Machine) -> dict[str, float]:
     """Seconds of a step of every network that has to learn, by variant."""
     stages: dict[str, Stage] = {}
     for one in todo:
-        stages |= {stage.learner: stage for stage in recipe(one.task.recipe).stages}
+        stages |= {stage.learner: stage for stage in one.made.stages}
     found = {}
     with console.progress("measuring a step of each network", len(stages)) as advance:
         for learner, stage in stages.items():
@@ -130,14 +151,3 @@ def named(group: Sequence[Planned]) -> str:
     one = f"{first.task.recipe} {first.task.corpus} {first.task.protocol} fold {first.job.fold.index}"
     more = f" and {len(group) - 1} more" if len(group) > 1 else ""
     return f"{one} seed {first.job.seed}{more}"
-
-
-def duration(seconds: float) -> str:
-    """A time that a person can plan with.
-
-    >>> duration(40), duration(3000), duration(80_000), duration(800_000)
-    ('1 min', '50 min', '22.2 h', '9.3 days')
-    """
-    if seconds < 3600:
-        return f"{max(1, round(seconds / 60))} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"

@@ -12,7 +12,7 @@ hub, averaged over time, and a logistic regression, set likewise. Nothing is tun
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from feltone import audio
-from feltone.errors import MissingExtraError, ProtocolError
+from feltone.errors import ConfigError, MissingExtraError, ProtocolError
 from feltone.features import Waveform
 from feltone.lab import cache as caching
 from feltone.lab import crossing, dataset, protocols, provenance
@@ -73,23 +73,31 @@ class Baseline:
 
 def compare_svm() -> Baseline:
     """ComParE_2016 and a linear support vector machine; raises `MissingExtraError` without openSMILE."""
-    return Baseline("compare-svm", functionals(), support_vectors)
+    return Baseline("compare-svm", replace(functionals(), name="compare-svm"), support_vectors)
 
 
-def functionals() -> Hearing:
-    """The functionals of openSMILE; raises `MissingExtraError` without it."""
+def functionals(kind: str = FUNCTIONALS) -> Hearing:
+    """A set of openSMILE's functionals.
+
+    Raises:
+        ConfigError: it knows no such set.
+        MissingExtraError: openSMILE is not installed.
+    """
     try:
         import opensmile
     except ImportError:
-        raise MissingExtraError("baseline compare-svm", "rivals") from None
-    smile = opensmile.Smile(opensmile.FeatureSet[FUNCTIONALS], opensmile.FeatureLevel.Functionals)
+        raise MissingExtraError(f"hearing openSMILE's {kind}", "rivals") from None
+    known = [each.name for each in opensmile.FeatureSet]
+    if kind not in known:
+        raise ConfigError(f"openSMILE has no functionals '{kind}'; it has {', '.join(known)}")
+    smile = opensmile.Smile(opensmile.FeatureSet[kind], opensmile.FeatureLevel.Functionals)
 
     def vector(waveform: Waveform) -> Vector:
         found = smile.process_signal(waveform, SAMPLE_RATE).to_numpy(np.float32)[0]
         return np.asarray(np.nan_to_num(found), np.float32)  # a recording without voice has no value for some
 
-    settings = {"functionals": FUNCTIONALS, "opensmile": metadata.version("opensmile")}
-    return Hearing("compare-svm", settings, vector)
+    settings = {"functionals": kind, "opensmile": metadata.version("opensmile")}
+    return Hearing(kind, settings, vector)
 
 
 def support_vectors(seed: int) -> SVC:

@@ -141,7 +141,8 @@ def _taught(recipe: Mapping[str, Any]) -> str:
     if not outside:
         return ""
     layer = "" if outside.get("layer") is None else f" (layer {outside['layer']})"
-    return f"It was taught to match the features of `{outside['encoder']}`{layer}, which has terms of its own. "
+    heard = f"openSMILE's {outside['functionals']}" if "functionals" in outside else outside["encoder"]
+    return f"It was taught to match the features of `{heard}`{layer}, which has terms of its own. "
 
 
 def _sentence(labels: Sequence[str]) -> str:

@@ -1,7 +1,9 @@
-"""A teacher from outside: any frozen encoder of speech in the place of the recipe's own teacher.
+"""A teacher from outside: any frozen encoder of speech, or functionals, in the place of the recipe's own teacher.
 
     recipe + encoder --taught_by--> a recipe without the stages that trained a teacher
-    clip, copy -> waveform -> hidden states, averaged over time, cached by content -> standardised -> what is matched
+    clip, copy -> waveform -> a vector, cached by content -> standardised -> what is matched
+
+The vector is the mean over time of an encoder's hidden states, or openSMILE's functionals, which nobody trained.
 
 The encoder hears every copy of a clip as it sounds, and of it what the student sees: its first `clip_seconds`. The
 student's feature goes through a linear map onto the encoder's width (`models/projected.py`), which is learned with it
@@ -22,7 +24,7 @@ from feltone import audio
 from feltone.errors import ConfigError
 from feltone.features import FeatureConfig
 from feltone.lab import cache as caching
-from feltone.lab import dataset
+from feltone.lab import baselines, dataset
 from feltone.lab.augment import COPIES
 from feltone.lab.baselines import SAMPLE_RATE, Hearing
 from feltone.lab.corpora.clip import Clip
@@ -33,27 +35,33 @@ from feltone.lab.training.stages import OUTSIDE
 if TYPE_CHECKING:
     from feltone.lab.recipes import Recipe
 
-PREFIX = "hf:"
+ENCODER, FUNCTIONALS = "hf:", "smile:"  # prefixes of a teacher's name
 SHORTEST_SECONDS = 0.1  # encoders' convolutions need some sound; shorter clips are filled with silence
 
 
-def encoder_named(teacher: str, layer: int | None, accelerator: str = "cpu") -> Hearing:
-    """The encoder that a user asks for.
+def teacher_named(teacher: str, layer: int | None, accelerator: str = "cpu") -> Hearing:
+    """The teacher that a user asks for.
 
     Args:
-        teacher: `hf:NAME` on the Hugging Face hub, or `hf:FOLDER` that `save_pretrained` wrote.
-        layer: whose hidden states are averaged; None for the encoder's own last output.
-        accelerator: where it computes.
+        teacher: `hf:NAME`, an encoder on the Hugging Face hub, `hf:FOLDER`, one that `save_pretrained` wrote, or
+            `smile:SET`, a set of openSMILE's functionals.
+        layer: whose hidden states are averaged; None for the encoder's own last output. Functionals have none.
+        accelerator: where an encoder computes.
 
     Raises:
-        ConfigError: another prefix, no such encoder or layer, or one that does not take our clips.
-        MissingExtraError: transformers is not installed.
+        ConfigError: another prefix, no such encoder, layer or set, or an encoder that does not take our clips.
+        MissingExtraError: transformers or openSMILE is not installed.
     """
-    if not teacher.startswith(PREFIX):
-        raise ConfigError(f"teacher '{teacher}': write hf:NAME or hf:FOLDER, for instance hf:microsoft/wavlm-base-plus")
+    if teacher.startswith(FUNCTIONALS):
+        if layer is not None:
+            raise ConfigError(f"layer {layer}: {teacher} has no layers; leave it out")
+        return baselines.functionals(teacher.removeprefix(FUNCTIONALS))
+    if not teacher.startswith(ENCODER):
+        known = "hf:NAME or hf:FOLDER, for instance hf:microsoft/wavlm-base-plus, or smile:ComParE_2016"
+        raise ConfigError(f"teacher '{teacher}': write {known}")
     from feltone.lab.probe import encoder
 
-    return encoder(teacher.removeprefix(PREFIX), layer, accelerator)
+    return encoder(teacher.removeprefix(ENCODER), layer, accelerator)
 
 
 def taught_by(recipe: "Recipe", hearing: Hearing) -> "Recipe":

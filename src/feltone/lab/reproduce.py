@@ -70,18 +70,19 @@ class Task:
 
 @dataclass(frozen=True)
 class Planned:
-    """A job of a task, and whether its results are there."""
+    """A job of a task, the recipe in full, and whether its results are there."""
 
     task: Task
     job: Job
     material: Material
+    made: Recipe
     done: bool
 
     @property
     def steps(self) -> dict[str, int]:
         """Steps of every stage, by the variant that makes them."""
         counted: dict[str, int] = {}
-        for stage in recipe(self.task.recipe).stages:
+        for stage in self.made.stages:
             steps = stage.epochs * math.ceil(len(self.job.fold.train) / stage.batch)
             counted[stage.learner] = counted.get(stage.learner, 0) + steps
         return counted
@@ -138,7 +139,8 @@ def plan(wanted: Sequence[Task], data: Path, results: Path) -> tuple[list[Planne
         except (CorpusError, ProtocolError) as fault:
             impossible.append(f"{task.corpus} under {task.protocol}: {fault}")
             continue
-        planned += [Planned(task, job, material, is_done(task, job, results)) for job in jobs]
+        made = recipe(task.recipe)
+        planned += [Planned(task, job, material, made, is_done(task, job, results)) for job in jobs]
     return planned, impossible
 
 
@@ -177,7 +179,7 @@ def together(planned: Sequence[Planned], at_most: int) -> list[list[Planned]]:
     made = []
     for name in dict.fromkeys(one.task.recipe for one in planned):
         todo = [one for one in planned if one.task.recipe == name and not one.done]
-        batch = math.lcm(*(stage.batch for stage in recipe(name).stages))
+        batch = math.lcm(*(stage.batch for one in todo[:1] for stage in one.made.stages))
         of_job = {id(one.job): one for one in todo}
         made += [[of_job[id(job)] for job in group] for group in groups([one.job for one in todo], at_most, batch)]
     return made
@@ -189,21 +191,18 @@ def run(
     results: Path,
     machine: Machine,
     on_ticks: Sequence[Callable[[Tick], None]],
-) -> list[Path]:
-    """Train, test and record a group of jobs; the rows that have grown.
+) -> None:
+    """Train and test a group of jobs, and keep what came out among the results; it needs nothing but its arguments.
 
     Raises:
         StorageError: another process is at work on one of them.
     """
-    made = recipe(group[0].task.recipe)
     with ExitStack() as holding:
         for one in group:
             holding.enter_context(held(_folder(one, out)))
         trained = train(group, out, machine, on_ticks)
         for one, networks in zip(group, trained, strict=True):
-            record(one, {stage: networks[stage] for stage in kept_stages(made)}, out, results, machine)
-    folders = dict.fromkeys(file.parent for one in group for file in result_files(one.task, one.job, results).values())
-    return [write_row(folder, results) for folder in folders]
+            record(one, {stage: networks[stage] for stage in kept_stages(one.made)}, out, results, machine)
 
 
 def train(
@@ -218,14 +217,19 @@ def train(
         Run(one.job.fold, one.job.labels, one.job.seed, _folder(one, out), on_tick)
         for one, on_tick in zip(group, on_ticks, strict=True)
     ]
-    made = recipe(group[0].task.recipe)
-    return train_many(made, runs, machine=machine, cache=dataset.cache_folder(), until=until)
+    return train_many(group[0].made, runs, machine=machine, cache=dataset.cache_folder(), until=until)
 
 
 def record(one: Planned, networks: Mapping[str, Network], out: Path, results: Path, machine: Machine) -> None:
     """Keep what networks say about their test part among the results."""
     for stage, network in networks.items():
         tested.keep(judged(one, stage, network, _folder(one, out), machine), results)
+
+
+def write_rows(group: Sequence[Planned], results: Path) -> list[Path]:
+    """The rows that a group of jobs belongs to, written anew."""
+    folders = dict.fromkeys(file.parent for one in group for file in result_files(one.task, one.job, results).values())
+    return [write_row(folder, results) for folder in folders]
 
 
 def write_row(folder: Path, results: Path) -> Path:
@@ -237,7 +241,7 @@ def write_row(folder: Path, results: Path) -> Path:
 
 def judged(one: Planned, stage: str, network: Network, folder: Path, machine: Machine) -> FoldResult:
     """What a trained network says about its test part, with the audit of the split and where it comes from."""
-    job, made = one.job, recipe(one.task.recipe)
+    job, made = one.job, one.made
     facts = RunFacts(
         macs=multiply_adds(network, network.config.image),
         parameters=parameters(network),

@@ -9,7 +9,6 @@ that the cluster could not do after all are left to the caller.
 
 import json
 import logging
-import os
 import pickle
 from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
@@ -21,34 +20,12 @@ from feltone.doors.annotate.pieces import Piece, Tally, added
 from feltone.doors.annotate.places import Folder
 from feltone.doors.annotate.plan import Plan, entries_of
 from feltone.doors.annotate.work import answer, recognizer_of
-from feltone.errors import ConfigError, MissingExtraError
 
 BLOCK_BYTES = 8 << 20  # less than most pieces: each becomes a block and travels on at once
 TASK_SHARE, ACTOR_SHARE = 0.9, 0.01  # of a core, as far as Ray is told
 """Where there is no GPU, tasks and actors share the cores, and the system gives one to whichever has work. What a task
 leaves over is room for ten actors: they gather on the nodes that are left when others die, and tasks must still fit.
 """
-
-
-def connect(address: str) -> dict[str, float]:
-    """Join a cluster; its resources.
-
-    Raises:
-        MissingExtraError: without `feltone[ray]`.
-        ConfigError: no cluster answers there.
-    """
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what is below concerns Ray's makers
-    try:
-        import ray
-        import ray.data
-    except ImportError:
-        raise MissingExtraError("annotating on a cluster", "ray") from None
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError) as fault:
-        reason = str(fault).splitlines()[0]
-        raise ConfigError(f"--ray {address}: no cluster answers ({reason}); start one with: ray start --head") from None
-    return dict(cast(Any, ray).cluster_resources())
 
 
 def run(plan: Plan, shards: Sequence[int], workers: int | None) -> Iterator[tuple[int, Tally]]:

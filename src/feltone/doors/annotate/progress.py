@@ -37,7 +37,7 @@ class Progress:
         """How far it is at a time."""
         done, errors = self._done, self._ledger.total.get("errors", 0)
         rate = (done - self._before) / max(now - self._begun, 1e-6)
-        left = duration((self._entries - done) / rate) if rate else "unknown"
+        left = console.duration((self._entries - done) / rate) if rate else "unknown"
         return f"{done:,.0f} of {self._entries:,} · {rate:,.1f} a second · {left} left · {errors:,.0f} errors"
 
 
@@ -49,16 +49,3 @@ def progress(entries: int, ledger: Ledger) -> Iterator[Progress]:
         return
     with Live(console=console.err, transient=True, refresh_per_second=4) as live:
         yield Progress(entries, ledger, live)
-
-
-def duration(seconds: float) -> str:
-    """A time in two units.
-
-    >>> duration(59.6), duration(3_700), duration(200_000)
-    ('1 min 0 s', '1 h 1 min', '2 d 7 h')
-    """
-    whole = round(seconds)
-    for size, name, below, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= size:
-            return f"{whole // size} {name} {whole % size // below} {small}"
-    return f"{whole} s"

@@ -14,7 +14,7 @@ from feltone.doors.annotate.ledger import Ledger
 from feltone.doors.annotate.pieces import Tally
 from feltone.doors.annotate.places import Folder
 from feltone.doors.annotate.plan import Plan
-from feltone.doors.annotate.progress import duration, progress
+from feltone.doors.annotate.progress import progress
 from feltone.doors.annotate.work import model_id
 from feltone.doors.predict import DONE, IN_PART, WRONG
 from feltone.errors import ConfigError
@@ -105,10 +105,11 @@ def engine(
     if not left:
         return
     if ray:
-        from feltone.doors.annotate import cluster
+        from feltone.doors import cluster
+        from feltone.doors.annotate import cluster as engine
 
-        cluster.connect(ray)
-        yield from cluster.run(made, left, workers)
+        cluster.connect(ray, "annotating on a cluster")
+        yield from engine.run(made, left, workers)
         left = ledger.left(made.shards)
         if left:
             console.say(f"{len(left):,} shards failed on the cluster; they are gone through here, one by one")
@@ -129,7 +130,7 @@ def report(document: dict[str, Any], out: str, *, as_json: bool) -> int:
     speed, cost = document["speed"], document["cost"]
     console.say(
         f"{document['recordings']:,} recordings, {document['audio_hours']:,.2f} h of audio, {good:,} rows, "
-        f"{errors:,} errors; {duration(speed['last_sitting']['seconds'])}, "
+        f"{errors:,} errors; {console.duration(speed['last_sitting']['seconds'])}, "
         f"{speed['audio_hours_per_core_hour']:,.0f} h of audio per core and hour, {cost['core_hours']:.3g} core hours"
     )
     if errors:
