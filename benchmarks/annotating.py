@@ -1,7 +1,9 @@
 """An archive of short clips, annotated: rate, what the engines cost, memory of the list, where the time goes.
 
-    python -m feltone_benchmarks.annotating --out results/speed/annotate-NAME.json       # 100,000 clips: 40 minutes
-    python -m feltone_benchmarks.annotating --out /tmp/small.json --clips 2000 --lists 10000 100000
+    python -m feltone_benchmarks.annotating --out results/speed/annotate-NAME.json        # a quarter of an hour
+    python -m feltone_benchmarks.annotating --out /tmp/small.json --clips 2000 --archive 5000 --lists 10000 100000
+
+The engines are compared on the first of the clips; the whole archive is annotated once, by two processes.
 
 The clips are cut out of real recordings (EmoDB's below FELTONE_DATA, else the bundled ones), one to three seconds
 long, each at a level of its own and with a little noise; there are so many different ones, and each lies there under
@@ -46,7 +48,8 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--clips", type=int, default=100_000)
+    parser.add_argument("--clips", type=int, default=15_000, help="that engines are compared on")
+    parser.add_argument("--archive", type=int, default=100_000, help="clips of the whole archive")
     parser.add_argument("--lists", type=int, nargs="+", default=list(LISTS), help="entries of manifests")
     parser.add_argument("--point", nargs=2, metavar=("KIND", "ARGUMENT"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -57,12 +60,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="feltone-annotate-") as place:
         folder = Path(place)
         clips = make_clips(folder / "clips", asked.clips)
-        document = measured(folder, clips, asked.lists)
+        document = measured(folder, clips, make_clips(folder / "archive", asked.archive), asked.lists)
     origin = {"command": provenance.command(), "commit": provenance.commit(), "date": provenance.today()}
     write_json(asked.out, {"machine": report.machine()} | origin | document)
 
 
-def measured(folder: Path, clips: int, lists: list[int]) -> Row:
+def measured(folder: Path, clips: int, archive: int, lists: list[int]) -> Row:
     """Every part, told of on standard error as it is done."""
     source = folder / "clips"
     with report.elsewhere() as found:
@@ -74,6 +77,10 @@ def measured(folder: Path, clips: int, lists: list[int]) -> Row:
     )
     found["clips"], found["different_clips"], found["rates"] = clips, min(clips, DIFFERENT), rates
     found |= summary(rates)
+    with report.elsewhere() as whole:
+        whole |= annotated(folder / "archive", folder / "out", "--segments", "whole", *ENGINES["two processes"])
+    assert whole["recordings"] == archive
+    found["archive"] = whole
     make_talks(folder / "talks")
     some_of(source, folder / "clips of 1-3 s")
     found["modes"] = [

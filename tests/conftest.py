@@ -76,7 +76,7 @@ def table(synthetic_emodb: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ray_cluster() -> Iterator[subprocess.Popen[str]]:
-    """A cluster of two nodes: its first line is its address, and for a line it is given it kills one (`ray_cluster`)."""
+    """Two nodes (`ray_cluster.py`): its first line is its address; for every line it is given it kills one."""
     script = Path(__file__).with_name("ray_cluster.py")
     running = subprocess.Popen(
         [sys.executable, str(script)],

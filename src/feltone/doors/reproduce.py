@@ -124,7 +124,9 @@ def show(planned: Sequence[Planned], seconds: Mapping[str, float]) -> None:
         lines.append([*cells, console.duration(needed) if left else "-"])
     console.table(["recipe", "corpus", "protocol", "runs", "done", "left, about"], lines, numeric=(3, 4, 5))
     if whole:
-        console.say(f"about {console.duration(whole)} in all, from a step of each network measured here, uncompiled and alone")
+        console.say(
+            f"about {console.duration(whole)} in all, from a step of each network measured here, uncompiled and alone"
+        )
 
 
 def time_of(one: Planned, seconds: Mapping[str, float]) -> float:

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from feltone import audio
 from feltone.errors import ConfigError
 from feltone.features import FeatureConfig
-from feltone.lab import cache as caching
 from feltone.lab import baselines, dataset
+from feltone.lab import cache as caching
 from feltone.lab.augment import COPIES
 from feltone.lab.baselines import SAMPLE_RATE, Hearing
 from feltone.lab.corpora.clip import Clip
