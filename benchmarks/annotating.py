@@ -3,17 +3,15 @@
     python -m feltone_benchmarks.annotating --out results/speed/annotate-NAME.json        # a quarter of an hour
     python -m feltone_benchmarks.annotating --out /tmp/small.json --clips 2000 --archive 5000 --lists 10000 100000
 
-The engines are compared on the first of the clips; the whole archive is annotated once, by two processes.
+The engines are compared on fewer clips, in turns, since the machine's speed drifts; the whole archive is annotated
+once, by two processes. `--only engines` measures that part anew and leaves the others of an earlier file.
 
-The clips are cut out of real recordings (EmoDB's below FELTONE_DATA, else the bundled ones), one to three seconds
-long, each at a level of its own and with a little noise; there are so many different ones, and each lies there under
-several names. Everything is measured in processes of its own; beside the time on the clock stands the processor's,
+Everything is measured in processes of its own; beside the time on the clock stands the processor's,
 which others on the machine do not lengthen.
 """
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -25,22 +23,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 
 import feltone
 from feltone import audio, features
 from feltone.files import write_json
 from feltone.lab import provenance
 from feltone_benchmarks import report
+from feltone_benchmarks.archive import DIFFERENT, RATE, make_clips, make_talks, some_of
 from feltone_benchmarks.worker import peak_mb
 
-RATE = 16_000  # Hz
-SECONDS = (1.0, 3.0)  # of a clip
-DIFFERENT = 5_000  # clips at most; the others are these again
 LISTS = (10_000, 100_000, 1_000_000)  # entries
 MODES = {"talks": ("windows", "vad"), "clips of 1-3 s": ("whole", "vad")}
-TALK_MINUTES, TALKS = 10, 4  # long recordings, for the modes that cut them
-SEED = 0
 Row = dict[str, Any]
 
 
@@ -48,7 +41,9 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--clips", type=int, default=15_000, help="that engines are compared on")
+    parser.add_argument("--clips", type=int, default=5_000, help="that engines are compared on")
+    parser.add_argument("--rounds", type=int, default=3, help="in which engines take turns; what counts is the median")
+    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="parts")
     parser.add_argument("--archive", type=int, default=100_000, help="clips of the whole archive")
     parser.add_argument("--lists", type=int, nargs="+", default=list(LISTS), help="entries of manifests")
     parser.add_argument("--point", nargs=2, metavar=("KIND", "ARGUMENT"), help=argparse.SUPPRESS)
@@ -57,44 +52,83 @@ def main() -> None:
         kind, argument = asked.point
         print(json.dumps(POINTS[kind](argument)))
         return
-    with tempfile.TemporaryDirectory(prefix="feltone-annotate-") as place:
-        folder = Path(place)
-        clips = make_clips(folder / "clips", asked.clips)
-        document = measured(folder, clips, make_clips(folder / "archive", asked.archive), asked.lists)
-    origin = {"command": provenance.command(), "commit": provenance.commit(), "date": provenance.today()}
-    write_json(asked.out, {"machine": report.machine()} | origin | document)
+    document: Row = json.loads(asked.out.read_text()) if asked.out.is_file() else {}
+    document["machine"] = report.machine()
+    for part in asked.only:
+        with tempfile.TemporaryDirectory(prefix="feltone-annotate-") as place, report.elsewhere() as found:
+            found |= PARTS[part](Path(place), asked)
+        origin = {"command": provenance.command(), "commit": provenance.commit(), "date": provenance.today()}
+        document |= origin | {part: origin | found}
+        write_json(asked.out, document)
 
 
-def measured(folder: Path, clips: int, archive: int, lists: list[int]) -> Row:
-    """Every part, told of on standard error as it is done."""
-    source = folder / "clips"
-    with report.elsewhere() as found:
-        rates: dict[str, Row] = {"bare loop": point("bare", source)}
+def engines(folder: Path, asked: argparse.Namespace) -> Row:
+    """Rates of a bare loop, of one process and of two, each the median of its turns."""
+    source, turns = folder / "clips", dict[str, list[Row]]()
+    make_clips(source, asked.clips)
+    for _ in range(asked.rounds):
+        turns.setdefault("bare loop", []).append(point("bare", source))
         for name, options in ENGINES.items():
-            rates[name] = annotated(source, folder / "out", "--segments", "whole", *options)
-    rates["Ray, two cores"] = annotated(
-        source, folder / "out", "--segments", "whole", "--ray", "local", "--workers", "2"
-    )
-    found["clips"], found["different_clips"], found["rates"] = clips, min(clips, DIFFERENT), rates
-    found |= summary(rates)
-    with report.elsewhere() as whole:
-        whole |= annotated(folder / "archive", folder / "out", "--segments", "whole", *ENGINES["two processes"])
-    assert whole["recordings"] == archive
-    found["archive"] = whole
+            turns.setdefault(name, []).append(annotated(source, folder / "out", "--segments", "whole", *options))
+    rates = {name: sorted(rows, key=_rate)[len(rows) // 2] for name, rows in turns.items()}
+    return {
+        "clips": asked.clips,
+        "different_clips": min(asked.clips, DIFFERENT),
+        "rounds": asked.rounds,
+        "rates": rates,
+        "turns": {name: list(map(_rate, rows)) for name, rows in turns.items()},
+    } | summary(rates)
+
+
+def ray(folder: Path, asked: argparse.Namespace) -> Row:
+    """The rate of Ray on as many cores, its start included; nobody waits for its processes, which look like others'."""
+    make_clips(folder / "clips", asked.clips)
+    options = "--segments", "whole", "--ray", "local", "--workers", "2"
+    turns = [annotated(folder / "clips", folder / "out", *options) for _ in range(asked.rounds)]
+    return sorted(turns, key=_rate)[len(turns) // 2]
+
+
+def _rate(row: Row) -> float:
+    return float(row["clips_per_second"])
+
+
+def archive(folder: Path, asked: argparse.Namespace) -> Row:
+    """The whole archive, once, by two processes."""
+    count = make_clips(folder / "archive", asked.archive)
+    found = annotated(folder / "archive", folder / "out", "--segments", "whole", *ENGINES["two processes"])
+    assert found["recordings"] == count
+    return found
+
+
+def modes(folder: Path, asked: argparse.Namespace) -> Row:
+    """Where a core's time goes, by what lies in the archive and how it is cut."""
+    make_clips(folder / "clips", min(asked.clips, 1_000))
     make_talks(folder / "talks")
-    some_of(source, folder / "clips of 1-3 s")
-    found["modes"] = [
+    some_of(folder / "clips", folder / "clips of 1-3 s")
+    told = [
         {"archive": kind, "segments": mode}
         | annotated(folder / kind, folder / "out", "--segments", mode, "--workers", "1")
         for kind, modes in MODES.items()
         for mode in modes
     ]
-    found |= point("record", 500)
-    found["lists"] = [{"entries": entries} | point("list", entries) for entries in lists]
-    return found
+    return {"rows": told} | point("record", 500)
 
 
-ENGINES = {  # of this machine; Ray's processes are not ours to wait for, so that they would count as somebody else's
+def lists(folder: Path, asked: argparse.Namespace) -> Row:  # noqa: ARG001
+    """Manifests of many entries, read alone."""
+    return {"rows": [{"entries": entries} | point("list", entries) for entries in asked.lists]}
+
+
+PARTS: dict[str, Callable[[Path, argparse.Namespace], Row]] = {
+    "engines": engines,
+    "ray": ray,
+    "archive": archive,
+    "modes": modes,
+    "lists": lists,
+}
+
+
+ENGINES = {
     "one process": ("--workers", "1"),
     "two processes": ("--workers", "2"),
 }
@@ -102,64 +136,12 @@ ENGINES = {  # of this machine; Ray's processes are not ours to wait for, so tha
 
 def summary(rates: dict[str, Row]) -> Row:
     """The numbers that are asked for."""
-    bare, one, two, ray = rates.values()
+    bare, one, two = rates.values()
     return {
         "two_over_one": round(two["clips_per_second"] / one["clips_per_second"], 3),
         "engine_overhead": round(1 - one["clips_per_second"] / bare["clips_per_second"], 4),
         "engine_overhead_cpu": round(one["cpu_ms_per_clip"] / bare["cpu_ms_per_clip"] - 1, 4),
-        "ray_overhead": round(1 - ray["clips_per_second"] / two["clips_per_second"], 4),
     }
-
-
-# What is annotated ----------------------------------------------------------------------------------------------------
-
-
-def originals() -> list[Path]:
-    """Real recordings where they are at hand."""
-    told = Path(os.environ.get("FELTONE_DATA", "nowhere"), "emodb")
-    return audio.find(told) if told.is_dir() else sorted((Path(feltone.__file__).parent / "clips").glob("*.flac"))
-
-
-def make_clips(folder: Path, count: int) -> int:
-    """So many clips below a folder, a thousand in each folder of it; the same in every run."""
-    rng = np.random.default_rng(SEED)
-    sounds = [audio.load(path, RATE) for path in originals()]
-    made: list[Path] = []
-    for number in range(count):
-        path = folder / f"{number // 1000:04d}" / f"{number:07d}.flac"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if number < DIFFERENT:
-            sound = sounds[rng.integers(len(sounds))]
-            length = round(rng.uniform(*SECONDS) * RATE)
-            tiled = np.tile(sound, 1 + length // len(sound))
-            begin = rng.integers(len(tiled) - length + 1)
-            clip = tiled[begin : begin + length] * rng.uniform(0.3, 0.9) + rng.normal(0, 1e-3, length)
-            soundfile.write(path, clip, RATE)
-            made.append(path)
-        else:
-            path.hardlink_to(made[number % DIFFERENT])
-    return count
-
-
-def some_of(source: Path, folder: Path, count: int = 1000) -> None:
-    """The first clips alone: enough to see where the time goes."""
-    folder.mkdir()
-    for path in sorted(source.rglob("*.flac"))[:count]:
-        (folder / path.name).hardlink_to(path)
-
-
-def make_talks(folder: Path) -> None:
-    """Recordings of some minutes, in which one clip follows the other after a pause."""
-    rng = np.random.default_rng(SEED)
-    folder.mkdir()
-    paths = originals()
-    for number in range(TALKS):
-        parts, length = [], 0
-        while length < TALK_MINUTES * 60 * RATE:
-            parts += [audio.load(paths[rng.integers(len(paths))], RATE), np.zeros(rng.integers(RATE), np.float32)]
-            length += sum(map(len, parts[-2:]))
-        talk = np.concatenate(parts)[: TALK_MINUTES * 60 * RATE]
-        soundfile.write(folder / f"{number}.flac", talk + rng.normal(0, 1e-4, len(talk)), RATE)
 
 
 # Points ---------------------------------------------------------------------------------------------------------------

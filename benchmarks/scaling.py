@@ -82,7 +82,7 @@ def main() -> None:
 
 def scaled(measured: Mapping[str, Any]) -> Row:
     """The check, the archives, and what limits them."""
-    talks = next(one for one in measured["modes"] if one["archive"] == "talks" and one["segments"] == "vad")
+    talks = next(one for one in measured["modes"]["rows"] if one["archive"] == "talks" and one["segments"] == "vad")
     shard = shard_of(talks)
     rows = [planned(hours, name, nodes, shard, measured) for hours in HOURS for name in INSTANCES for nodes in NODES]
     return {
@@ -90,7 +90,8 @@ def scaled(measured: Mapping[str, Any]) -> Row:
         "instances": INSTANCES,
         "machine": measured["machine"]["device"],
         "recording_minutes": MINUTES,
-        "shard": vars(shard) | {"record_seconds": measured["record_seconds"], "entry_seconds": entry_seconds(measured)},
+        "shard": vars(shard)
+        | {"record_seconds": measured["modes"]["record_seconds"], "entry_seconds": entry_seconds(measured)},
         "check": check(measured),
         "archives": rows,
         "limits": limits(shard, measured),
@@ -109,7 +110,7 @@ def shard_of(talks: Mapping[str, Any]) -> Shard:
 
 def entry_seconds(measured: Mapping[str, Any]) -> float:
     """Seconds to list a further entry: between the two longest lists."""
-    *_, shorter, longest = sorted(measured["lists"], key=lambda row: row["entries"])
+    *_, shorter, longest = sorted(measured["lists"]["rows"], key=lambda row: row["entries"])
     return float((longest["cpu_seconds"] - shorter["cpu_seconds"]) / (longest["entries"] - shorter["entries"]))
 
 
@@ -139,7 +140,7 @@ def planned(hours: float, name: str, nodes: int, shard: Shard, measured: Mapping
         int(kind["cores"]),  # type: ignore[call-overload]
         float(kind["gigabit"]) * 1e9 / 8,  # type: ignore[arg-type]
         entry_seconds(measured),
-        measured["record_seconds"],
+        measured["modes"]["record_seconds"],
     )
     shards = math.ceil(hours / shard.audio_hours)
     some = min(shards, max(SIMULATED, 20 * nodes * place.cores))
@@ -163,7 +164,7 @@ def limits(shard: Shard, measured: Mapping[str, Any]) -> Row:
     return {
         "gigabit_per_core": round(8e-9 * shard.bytes / shard.seconds, 5),
         "cores_per_gigabit": round(shard.seconds * 1e9 / (8 * shard.bytes)),
-        "cores_that_a_driver_keeps_busy": round(shard.seconds / measured["record_seconds"]),
+        "cores_that_a_driver_keeps_busy": round(shard.seconds / measured["modes"]["record_seconds"]),
         "entries_listed_per_second": round(1 / entry_seconds(measured)),
     }
 
@@ -181,13 +182,13 @@ def gpu(talks: Mapping[str, Any]) -> Row:
 
 def check(measured: Mapping[str, Any]) -> list[Row]:
     """The rates of the clips as they are simulated, from the times of one process, and as they were measured."""
-    one = measured["rates"]["one process"]
+    one = measured["engines"]["rates"]["one process"]
     shard = Shard(SHARD_ENTRIES * one["cpu_ms_per_clip"] / 1000, 0, SHARD_ENTRIES, 0)
-    count = math.ceil(measured["clips"] / SHARD_ENTRIES)
+    count = math.ceil(measured["engines"]["clips"] / SHARD_ENTRIES)
     found = []
     for name, cores in (("one process", 1), ("two processes", 2)):
-        seconds = simulate(count, shard, Place(1, cores, math.inf, 0, measured["record_seconds"]))
-        rate, real = measured["clips"] / seconds, measured["rates"][name]["clips_per_second"]
+        seconds = simulate(count, shard, Place(1, cores, math.inf, 0, measured["modes"]["record_seconds"]))
+        rate, real = measured["engines"]["clips"] / seconds, measured["engines"]["rates"][name]["clips_per_second"]
         found.append({"what": name, "simulated": round(rate, 1), "measured": real, "ratio": round(rate / real, 3)})
     return found
 

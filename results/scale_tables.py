@@ -37,25 +37,29 @@ def annotate() -> str:
     text = []
     for found in speed_tables.documents("annotate"):
         lines = ["| | clips a second | processor ms a clip |", "|---|--:|--:|"]
-        for name, row in found["rates"].items():
+        engines, whole = found["engines"], found["archive"]
+        rows = engines["rates"] | {
+            f"two processes, {whole['recordings']:,} clips": whole,
+            "Ray, two cores": found["ray"],
+        }
+        for name, row in rows.items():
             spent = "–" if name.startswith("Ray") else report.number(row["cpu_ms_per_clip"])
             lines.append(f"| {name} | {report.number(row['clips_per_second'])} | {spent} |")
-        whole = found["archive"]
-        rate, spent = (report.number(whole[name]) for name in ("clips_per_second", "cpu_ms_per_clip"))
-        lines.append(f"| two processes, {whole['recordings']:,} clips | {rate} | {spent} |")
         asked = ["| asked | measured |", "|---|--:|"]
         for key, (words, wanted, more) in TARGETS.items():
-            reached = found[key] >= wanted if more else found[key] <= wanted
-            asked.append(f"| {'≥' if more else '≤'} {wanted:g} {words} | {_judged(found[key], reached)} |")
+            reached = engines[key] >= wanted if more else engines[key] <= wanted
+            asked.append(f"| {'≥' if more else '≤'} {wanted:g} {words} | {_judged(engines[key], reached)} |")
         growth = memory_growth(found)
         asked.append(
             f"| memory of the longest list ≤ {FLAT:g} × that of the shortest | {_judged(growth, growth <= FLAT)} |"
         )
-        made = f"{found['clips']:,} clips of 1–3 s, {found['different_clips']:,} of them different"
+        turns = f"medians of {engines['rounds']} turns with {engines['clips']:,} clips"
+        made = f"clips of 1–3 s, {engines['different_clips']:,} of them different; {turns} unless it says otherwise"
         text += [f"{report.place(found)}; {made}:", "\n".join(lines), "\n".join(asked)]
-        if report.disturbed(found):
-            text.append(f"**{found['busy_elsewhere']:.0%} of the machine was busy elsewhere: measure again.**")
-        text.append(f"Ray costs {100 * found['ray_overhead']:.0f} % of the rate of two processes, its start included.")
+        if report.disturbed(engines):
+            text.append(f"**{engines['busy_elsewhere']:.0%} of the machine was busy elsewhere: measure again.**")
+        ray = 1 - found["ray"]["clips_per_second"] / engines["rates"]["two processes"]["clips_per_second"]
+        text.append(f"Ray costs {100 * ray:.0f} % of the rate of two processes, its start included.")
     return "\n\n".join(text)
 
 
@@ -65,7 +69,7 @@ def _judged(value: float, reached: bool) -> str:
 
 def memory_growth(found: dict[str, Any]) -> float:
     """Peak memory of the longest list over that of the shortest."""
-    by_length = sorted(found["lists"], key=lambda row: row["entries"])
+    by_length = sorted(found["lists"]["rows"], key=lambda row: row["entries"])
     return float(by_length[-1]["peak_mb"] / by_length[0]["peak_mb"])
 
 
@@ -78,7 +82,7 @@ def stages() -> str:
             f"| archive | segments | {head} | audio hours per core and hour | MB read per audio hour |",
             "|---|---|" + "--:|" * (len(STAGES) + 2),
         ]
-        for row in found["modes"]:
+        for row in found["modes"]["rows"]:
             spent, hours = row["core_seconds"], row["audio_hours"]
             cells = [row["archive"], row["segments"], *(report.number(spent[stage] / hours) for stage in STAGES)]
             cells += [
@@ -96,7 +100,7 @@ def lists() -> str:
     for name, found in speed_tables.named("annotate").items():
         lines += [
             f"| {name} | {row['entries']:,} | {row['peak_mb']:,.0f} | {report.number(row['cpu_seconds'])} |"
-            for row in found["lists"]
+            for row in found["lists"]["rows"]
         ]
     return "\n".join(lines)
 

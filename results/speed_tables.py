@@ -4,6 +4,7 @@ bench-NAME.json     `feltone bench` on the machine of that name
 profile-NAME.json   `python -m feltone_benchmarks.profile` there
 gpu-NAME.json       training on a GPU of that name
 agreement.json      the plain path and Feltone's on every EmoDB clip
+equal-accuracy.json  the scores of networks trained plainly and by Feltone
 growth.json         how cost grows
 """
 
@@ -45,6 +46,7 @@ def tables() -> dict[str, str]:
         "speed_short": short(),
         "speed_targets": targets(),
         "agreement": agreement(),
+        "equal_accuracy": equal_accuracy(),
         "profile": profile(),
         "speed_gpu": gpu(),
         "growth": growth(),
@@ -146,6 +148,24 @@ def agreement() -> str:
         one = found[precision]
         lines.append(f"| {precision} | {one['max_probability_difference']:.1e} | {one['labels_that_differ']} |")
     return "\n".join(lines)
+
+
+def equal_accuracy() -> str:
+    """Scores of the three stages by plain training and by Feltone's, and what the seeds of each differ by."""
+    found = json.loads((FOLDER / "equal-accuracy.json").read_text())
+    seeds = sorted(found["runs"]["plain"])
+    lines = [
+        f"| WA % | {' | '.join(f'seed {seed}' for seed in seeds)} | mean ± sd |",
+        "|---|" + "--:|" * (len(seeds) + 1),
+    ]
+    for network in ("teacher", "student"):
+        for side, runs in found["runs"].items():
+            scores = [f"{100 * runs[seed][network]:.1f}" for seed in seeds]
+            told = found["summary"][side][network]
+            spread = f"{100 * told['mean']:.1f} ± {100 * told['sd']:.1f}"
+            lines.append(f"| {network}, {side} | {' | '.join(scores)} | {spread} |")
+    what = f"{found['corpus']}, `{found['protocol']}`, {found['epochs']} epochs of each of the three stages"
+    return f"{report.place(found)}; {what}:\n\n" + "\n".join(lines)
 
 
 def profile() -> str:

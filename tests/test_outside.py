@@ -178,6 +178,21 @@ def test_a_taught_student_is_trained_exported_and_costs_what_it_always_did(
     assert "holds a run with another recipe" in capsys.readouterr().err
 
 
+def test_functionals_teach_what_opensmile_computes_of_every_copy(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FELTONE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(recipes, "RECIPES", {"smoke": quickly})
+    asked = ["train", "smoke", "--corpus", "manifest", "--data", str(table), "--protocol", "clean"]
+    assert cli.run([*asked, "--out", str(tmp_path / "run"), "--teacher", "smile:eGeMAPSv02", *QUICKLY]) == 0
+    folder = tmp_path / "run" / "seed-0" / "fold-1"
+    ticks = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    assert ticks[2]["loss"] < 0.9 * ticks[0]["loss"]
+    assert safetensors.torch.load_file(folder / "student.projection.safetensors")["weight"].shape == (88, 256)
+    assert load(folder / "student").description["origin"]["recipe"]["name"] == "smoke-eGeMAPSv02"
+    assert "match the features of `openSMILE's eGeMAPSv02`" in (folder / "student" / "README.md").read_text()
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_killed_between_its_stages_it_ends_with_the_same_weights(
     table: Path, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -223,10 +238,14 @@ def test_what_cannot_teach_is_refused_in_one_line(
         f"hf:{absent}": "cannot be had",
         "hf:nobody/no-such-encoder": "cannot be had",
         str(encoder): "write hf:NAME or hf:FOLDER",
+        "smile:ComParE_1916": "it has ComParE_2016",
+        "smile:eGeMAPSv02": "layer 1: smile:eGeMAPSv02 has no layers",
     }
     for teacher, message in refused.items():
         asked = command(table, encoder, tmp_path / "run")
         asked[asked.index("--teacher") + 1] = teacher
+        if "1916" in teacher:
+            del asked[asked.index("--teacher-layer") : asked.index("--teacher-layer") + 2]
         assert cli.run(asked) == 2
         told = capsys.readouterr().err
         assert message in told and told.count("\n") == 1, told
