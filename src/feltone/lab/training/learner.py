@@ -48,6 +48,10 @@ class Learner:
         """Numbers of the samples in the order of an epoch, counted from 0."""
         return epoch_order(len(self.data.targets), self.seed, stage.name, epoch)
 
+    def chance(self, stage: Stage, epoch: int) -> np.random.Generator:
+        """What is dealt in an epoch: a function of seed, stage and epoch alone."""
+        return np.random.default_rng([self.seed, _entropy(stage.name), epoch, 1])
+
     def unsound(self, stage: Stage, place: tuple[int, int], fault: str) -> TrainingError:
         """What to tell of a step in which something went wrong, with the samples that it learnt from.
 
@@ -67,5 +71,8 @@ class Learner:
 
 def epoch_order(samples: int, seed: int, stage: str, epoch: int) -> NDArray[np.int64]:
     """Permutation of the samples for one epoch: a function of its arguments alone."""
-    entropy = int.from_bytes(hashlib.sha256(stage.encode()).digest()[:8])
-    return np.random.default_rng([seed, entropy, epoch]).permutation(samples)
+    return np.random.default_rng([seed, _entropy(stage), epoch]).permutation(samples)
+
+
+def _entropy(stage: str) -> int:
+    return int.from_bytes(hashlib.sha256(stage.encode()).digest()[:8])

@@ -75,15 +75,15 @@ def fit(
 def fit_many(stage: Stage, learners: Sequence[Learner], *, fabric: Fabric, compiled: bool) -> list[float]:
     """`fit` for every learner, all at once: the same weights but for rounding, in far less time on a GPU.
 
-    Networks that stack well make their steps in one (`ensemble.py`), others take turns, which a CUDA device works on
-    side by side. Those in one step know equally many classes, and their samples are equally many or come in full
-    batches (members with fewer rest at the end of an epoch). A checkpoint does not tell whether its learner was alone;
-    learners that stopped at different positions are not stacked. Returns the seconds that each took over all sittings:
-    its share of the time.
+    Networks that stack well make their steps in one (`ensemble.py`); others, and those under a regimen, take turns,
+    which a CUDA device works on side by side. Those in one step know equally many classes, and their samples are
+    equally many or come in full batches (members with fewer rest at the end of an epoch). A checkpoint does not tell
+    whether its learner was alone; learners that stopped at different positions are not stacked. Returns the seconds
+    that each took over all sittings: its share of the time.
     """
     states = dict(enumerate(_states(learners, fabric)))
     places = list(map(position_of, states.values()))
-    if all(stacks_well(learner.network) for learner in learners):
+    if stage.regimen is None and all(stacks_well(learner.network) for learner in learners):
         groups = [[number for number, at in enumerate(places) if at == place] for place in dict.fromkeys(places)]
     else:
         groups = [[number] for number in range(len(learners))]
@@ -187,6 +187,8 @@ class _Course:
         steps = self.steps
         while self.epoch < self.stage.epochs:
             self.advance.learn_at(self.stage.learning_rate_at(self.epoch))
+            if len(self.learners) == 1:  # networks that are stacked leave nothing to chance
+                self.advance.deal(self.learners[0].chance(self.stage, self.epoch))
             order = self.order()
             while self.step < steps:
                 self.learn(order[..., self.step * self.stage.batch : (self.step + 1) * self.stage.batch])

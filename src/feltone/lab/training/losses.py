@@ -14,14 +14,30 @@ class Expected(NamedTuple):
 
     targets: Tensor  # (B,) class numbers
     feature: Tensor | None  # (B, D): the frozen teacher's feature of the same images
+    others: Tensor | None = None  # (B,) class numbers of what was mixed into the images
+    share: Tensor | None = None  # (B,) how much of an image is its own
 
+
+SMOOTHING = 0.1
 
 Loss = Callable[[Output, Expected], Tensor]
 
 
-def cross_entropy(output: Output, expected: Expected) -> Tensor:
-    """-log of the probability given to the true class, averaged over the batch."""
-    return F.cross_entropy(output.logits.float(), expected.targets)
+def cross_entropy(output: Output, expected: Expected, smoothing: float = 0.0) -> Tensor:
+    """-log of the probability given to the true class, averaged over the batch; of both, where images were mixed."""
+    logits = output.logits.float()
+    if expected.others is None or expected.share is None:
+        return F.cross_entropy(logits, expected.targets, label_smoothing=smoothing)
+    own, other = (
+        F.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
+        for targets in (expected.targets, expected.others)
+    )
+    return (expected.share * own + (1 - expected.share) * other).mean()
+
+
+def smoothed_cross_entropy(output: Output, expected: Expected) -> Tensor:
+    """Cross-entropy against targets of which `SMOOTHING` is spread evenly over all classes."""
+    return cross_entropy(output, expected, SMOOTHING)
 
 
 def feature_l1(output: Output, expected: Expected) -> Tensor:
@@ -30,4 +46,8 @@ def feature_l1(output: Output, expected: Expected) -> Tensor:
     return F.l1_loss(output.embedding.float(), expected.feature)
 
 
-LOSSES: Mapping[str, Loss] = {"cross_entropy": cross_entropy, "feature_l1": feature_l1}
+LOSSES: Mapping[str, Loss] = {
+    "cross_entropy": cross_entropy,
+    "smoothed_cross_entropy": smoothed_cross_entropy,
+    "feature_l1": feature_l1,
+}

@@ -7,6 +7,7 @@ from typing import Any
 from feltone.errors import ConfigError
 from feltone.lab.models import variant
 from feltone.lab.training.losses import LOSSES
+from feltone.lab.training.regimen import Regimen
 
 OUTSIDE = "outside"
 """The teacher that is no stage: a recipe's frozen encoder of speech."""
@@ -25,6 +26,7 @@ class Stage:
     batch: int = 4
     learning_rate: float = 1e-4
     halve_every: int = 10  # epochs
+    regimen: Regimen | None = None  # beyond the paper; its schedule takes the place of halving
 
     def __post_init__(self) -> None:
         unknown = set(self.losses) - set(LOSSES)
@@ -38,11 +40,14 @@ class Stage:
 
     def learning_rate_at(self, epoch: int) -> float:
         """Learning rate of the 0-based epoch."""
+        if self.regimen:
+            return self.regimen.rate_at(epoch, self.epochs, self.learning_rate)
         return float(self.learning_rate * 0.5 ** (epoch // self.halve_every))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
+        """Plain values, for JSON; a regimen only where there is one, as recipes of old have none."""
+        told = asdict(self)
+        return told if self.regimen else {name: value for name, value in told.items() if name != "regimen"}
 
 
 def three_stages(

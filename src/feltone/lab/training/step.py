@@ -20,6 +20,7 @@ from torch import Tensor
 from feltone.lab.models import Network, Output
 from feltone.lab.training.graphs import Captured, can_capture
 from feltone.lab.training.losses import LOSSES, Expected
+from feltone.lab.training.regimen import Regimen, blend, deal, masked, mixed
 from feltone.lab.training.stages import Stage
 
 Rows = TypeVar("Rows", Tensor, NDArray[np.int64])
@@ -44,15 +45,29 @@ class Totals(NamedTuple):
 class Resident:
     """Training data where the network is: moved there once, or shared with NumPy where that is the processor."""
 
-    def __init__(self, data: TrainingData, device: torch.device) -> None:
+    def __init__(self, data: TrainingData, device: torch.device, regimen: Regimen | None = None) -> None:
+        self.regimen = regimen
+        self.dealt = torch.zeros(len(data.targets), regimen.numbers if regimen else 0, device=device)
         self.images = torch.from_numpy(data.images).to(device)
         self.targets = torch.from_numpy(data.targets).to(device)
         self.feature = None if data.feature is None else data.feature.to(device)
 
     def batch(self, rows: Tensor) -> tuple[Tensor, Expected]:
         """Images (B, H, W) in float32, and what is expected of them."""
-        feature = None if self.feature is None else self.feature[rows]
-        return self.images[rows].float(), Expected(self.targets[rows], feature)
+        images, feature = self.images[rows].float(), None if self.feature is None else self.feature[rows]
+        if not self.regimen:
+            return images, Expected(self.targets[rows], feature)
+        dealt = self.dealt[rows]
+        partner, share = mixed(dealt)
+        images = masked(blend(images, self.images[partner].float(), share), dealt, self.regimen)
+        if self.feature is not None and feature is not None:
+            feature = blend(feature, self.feature[partner], share)
+        return images, Expected(self.targets[rows], feature, self.targets[partner], share)
+
+    def deal(self, rng: np.random.Generator) -> None:
+        """Deal chance anew to every sample; it lies where it lay."""
+        if self.regimen:
+            self.dealt.copy_(torch.from_numpy(deal(self.regimen, len(self.targets), rng)))
 
 
 class Step(ABC):
@@ -126,6 +141,9 @@ class Step(ABC):
     def load(self, states: Sequence[dict[str, Any]]) -> None:
         """Continue from `states`; before the first step."""
 
+    def deal(self, rng: np.random.Generator) -> None:  # noqa: B027 - most stages leave nothing to chance
+        """Deal the chance of an epoch."""
+
     def finish(self) -> None:  # noqa: B027 - most steps have nothing to do
         """Leave what was learnt in the networks."""
 
@@ -166,10 +184,10 @@ class Single(Step):
         network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         runnable = torch.compile(network, dynamic=False) if compiled else network
         super().__init__(stage, fabric, (), capturable)
-        self.network, self.data = network, Resident(data, fabric.device)
+        self.network, self.data = network, Resident(data, fabric.device, stage.regimen)
         # A graph reads the learning rate from the device.
         rate = torch.tensor(stage.learning_rate, device=self.device) if capturable else stage.learning_rate
-        self.adam = torch.optim.Adam(network.parameters(), lr=rate, fused=True, capturable=capturable)
+        self.adam = _adam(network, stage.regimen.decay if stage.regimen else 0.0, rate, capturable)
         self.model, self.optimizer = fabric.setup(runnable, self.adam)
         self.model.train()
 
@@ -185,6 +203,11 @@ class Single(Step):
         told = torch.stack([loss.double(), correct / len(share(rows, self.fabric))])
         mean = self.fabric.all_reduce(told, reduce_op="mean")
         return mean[0], (mean[1] * len(rows)).round().long()
+
+    def deal(self, rng: np.random.Generator) -> None:
+        """As `Step.deal`, once the steps before are done."""
+        self.join()
+        self.data.deal(rng)
 
     def forget(self) -> None:
         """As `Step.forget`."""
@@ -216,6 +239,17 @@ class Single(Step):
         self.network.load_state_dict(state["network"])
         here = self.adam.state_dict()["param_groups"]
         self.adam.load_state_dict({"state": state["optimizer"]["state"], "param_groups": here})
+
+
+def _adam(network: Network, decay: float, rate: Tensor | float, capturable: bool) -> torch.optim.Adam:
+    """Adam; with decay, which normalisations, biases and the class token are spared, AdamW."""
+    how: dict[str, Any] = {"lr": rate, "fused": True, "capturable": capturable}
+    if not decay:
+        return torch.optim.Adam(network.parameters(), **how)
+    matrices = [value for value in network.parameters() if value.squeeze().dim() > 1]
+    others = [value for value in network.parameters() if value.squeeze().dim() <= 1]
+    groups = [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, **how)
 
 
 def share(rows: Rows, fabric: Fabric) -> Rows:

@@ -1,0 +1,136 @@
+"""Training beyond the paper: what is perturbed, what stays, and that chance depends on seed, stage and epoch alone."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from feltone.lab.models import Output, build
+from feltone.lab.recipes import recipe
+from feltone.lab.training import loop, losses
+from feltone.lab.training.learner import Learner, Tick
+from feltone.lab.training.losses import SMOOTHING, Expected
+from feltone.lab.training.regimen import Regimen, blend, deal, masked, mixed
+from feltone.lab.training.step import Resident
+from toy import CLASSIFY, PLAIN, TINY, run_fit, same_weights, toy_data
+
+STRICT = replace(CLASSIFY, regimen=Regimen(), losses={"smoothed_cross_entropy": 1.0})
+NOTHING = Regimen(column_masks=0, band_masks=0, mixing=0.0, decay=0.0, warm_epochs=0)
+
+
+def dealt(regimen: Regimen, samples: int = 400) -> torch.Tensor:
+    return torch.from_numpy(deal(regimen, samples, np.random.default_rng(0)))
+
+
+def test_a_regimen_of_nothing_leaves_samples_as_they_are() -> None:
+    data = toy_data(feature=32)
+    resident = Resident(data, torch.device("cpu"), NOTHING)
+    resident.deal(np.random.default_rng(0))
+    rows = torch.arange(len(data.targets))
+    images, expected = resident.batch(rows)
+    assert torch.equal(images, torch.from_numpy(data.images).float())
+    assert torch.equal(expected.feature, data.feature) and (expected.share == 1).all()
+
+
+def test_masks_are_whole_columns_and_bands_no_wider_than_they_may_be() -> None:
+    regimen = Regimen(column_masks=1, column_share=0.25, band_masks=1, band_share=0.125, mixing=0.0)
+    images = masked(torch.ones(400, 32, 64), dealt(regimen), regimen)
+    columns, bands = (images == 0).all(1), (images == 0).all(2)  # (B, columns), (B, bands)
+    assert torch.equal(images == 0, columns[:, None, :] | bands[:, :, None])
+    for hidden, widest in ((columns, 16), (bands, 4)):
+        widths = hidden.sum(1)
+        assert widths.max() == widest and widths.min() == 0
+        edges = (hidden.int().diff(dim=1, prepend=torch.zeros(400, 1, dtype=torch.int)) == 1).sum(1)
+        assert (edges <= 1).all()  # one stretch
+        assert hidden.any(0).all()  # anywhere
+
+
+def test_a_mixed_image_is_expected_to_be_what_it_was_mixed_of() -> None:
+    data = toy_data(feature=32)
+    regimen = replace(NOTHING, mixing=1.0)
+    resident = Resident(data, torch.device("cpu"), regimen)
+    resident.deal(np.random.default_rng(3))
+    rows = torch.tensor([0, 5, 2])
+    images, expected = resident.batch(rows)
+    partner, share = mixed(resident.dealt[rows])
+    assert ((share >= 0.5) & (share < 1)).all() and (partner != rows).any()
+    whole = torch.from_numpy(data.images).float()
+    for row in range(3):
+        own, other, of_own = whole[rows[row]], whole[partner[row]], share[row]
+        torch.testing.assert_close(images[row], of_own * own + (1 - of_own) * other)
+    torch.testing.assert_close(expected.feature, blend(data.feature[rows], data.feature[partner], share))
+    assert expected.others.tolist() == data.targets[partner].tolist()
+
+
+def test_the_loss_of_mixed_images_is_that_of_targets_mixed_alike() -> None:
+    logits, targets, others = torch.randn(5, 4), torch.tensor([0, 1, 2, 3, 0]), torch.tensor([1, 1, 0, 2, 3])
+    share = torch.tensor([0.5, 0.9, 0.7, 1.0, 0.6])
+    output = Output(logits, torch.zeros(5, 2), torch.zeros(0))
+    found = losses.smoothed_cross_entropy(output, Expected(targets, None, others, share))
+    soft = blend(F.one_hot(targets, 4).float(), F.one_hot(others, 4).float(), share)
+    soft = (1 - SMOOTHING) * soft + SMOOTHING / 4
+    torch.testing.assert_close(found, -(soft * logits.log_softmax(-1)).sum(1).mean())
+
+
+def test_chance_is_of_seed_stage_and_epoch() -> None:
+    def chance(seed: int = 0, stage: str = "s", epoch: int = 0) -> list[float]:
+        learner = Learner(build(TINY, 2, seed=0), toy_data(), seed, Path("nowhere"))
+        return list(deal(Regimen(), 8, learner.chance(replace(CLASSIFY, name=stage), epoch)).ravel())
+
+    every = [chance(), chance(1), chance(stage="t"), chance(epoch=1)]
+    assert chance() == every[0] and len(set(map(tuple, every))) == 4
+        chance() == chance()
+        and len({tuple(it) for it in (chance(), chance(1), chance(stage="t"), chance(epoch=1))}) == 4
+    )
+
+
+@pytest.mark.parametrize("stop_after", [2, 6, 9])
+def test_stopped_after_any_step_it_continues_to_the_same_weights(
+    tmp_path: Path, stop_after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "TICK_SECONDS", 0.0)
+    seen = []
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(tick: Tick) -> None:
+        seen.append(tick)
+        if len(seen) == stop_after:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        run_fit(STRICT, tmp_path / "interrupted", on_tick=stop)
+    continued = run_fit(STRICT, tmp_path / "interrupted")
+    assert same_weights(continued, run_fit(STRICT, tmp_path / "straight"))
+    assert not same_weights(continued, run_fit(CLASSIFY, tmp_path / "other"))
+
+
+def test_decay_shrinks_matrices_alone(tmp_path: Path) -> None:
+    """Seen where the learning rate is so small that Adam itself moves next to nothing."""
+    stage = replace(CLASSIFY, regimen=replace(NOTHING, decay=1e5), learning_rate=1e-7, epochs=1)
+    shrunk, fresh = run_fit(stage, tmp_path / "c"), build(TINY, 2, seed=0)
+    steps = -(-len(toy_data().targets) // stage.batch)
+    for (name, after), before in zip(shrunk.named_parameters(), fresh.parameters(), strict=True):
+        kept = (1 - 1e-2) ** steps if before.squeeze().dim() > 1 else 1.0
+        torch.testing.assert_close(after, kept * before, atol=2e-6, rtol=0, msg=name)
+
+
+def test_several_under_a_regimen_are_trained_as_each_alone(tmp_path: Path) -> None:
+    pairs = [(build(TINY, 2, seed=seed), build(TINY, 2, seed=seed)) for seed in (0, 1)]
+    fabric = PLAIN.fabric()
+    data = toy_data()
+    together = [Learner(one, data, seed, tmp_path / f"t{seed}") for seed, (one, _) in enumerate(pairs)]
+    loop.fit_many(STRICT, together, fabric=fabric, compiled=False)
+    for seed, (one, alone) in enumerate(pairs):
+        loop.fit(STRICT, alone, data, fabric=fabric, seed=seed, compiled=False, checkpoint=tmp_path / f"a{seed}")
+        assert same_weights(one, alone)
+
+
+def test_recipes_of_old_go_on_being_what_they_were() -> None:
+    assert all("regimen" not in stage for stage in recipe("paper").to_dict()["stages"])
+    assert all(stage["regimen"]["mixing"] == 0.2 for stage in recipe("regular").to_dict()["stages"])
