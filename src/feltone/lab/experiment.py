@@ -23,7 +23,7 @@ from feltone.lab import corpora, crossing, dataset, judging, protocols, provenan
 from feltone.lab.corpora import CORPORA, Clip, manifest
 from feltone.lab.export import Origin, export
 from feltone.lab.models import Network
-from feltone.lab.protocols import Fold
+from feltone.lab.protocols import Fold, Sample
 from feltone.lab.recipes import Recipe
 from feltone.lab.tested import SUFFIX, FoldResult
 from feltone.lab.training.folder import seconds_of
@@ -79,13 +79,18 @@ class Experiment:
     groups: int | None = None  # folds of a grouped protocol; None for its default
     folds_from: Path | None = None  # EmoBox's folds; None for folds/ below `data`
     test_corpus: str | None = None  # for `cross`
+    company: tuple[str, ...] = ()  # corpora below `data` that training has besides
 
     def material(self) -> Material:
         """The clips that are divided (for `cross`: those that train)."""
         return Material.read(self.corpus, self.data)
 
     def folds(self, material: Material) -> list[Fold]:
-        """The protocol's folds of these clips."""
+        """The protocol's folds of these clips, in company where there is one."""
+        others = [clip for name in self.company for clip in corpora.read(name, self.data)]
+        return [joined(fold, others) for fold in self._divided(material)]
+
+    def _divided(self, material: Material) -> list[Fold]:
         if self.protocol == "cross":
             if self.test_corpus is None:
                 raise ConfigError("protocol cross: name the corpus to test on with --test-corpus")
@@ -97,6 +102,17 @@ class Experiment:
             folds=self.groups,
             published=self.folds_from or self.data / "folds",
         )
+
+
+def joined(fold: Fold, others: Sequence[Clip]) -> Fold:
+    """A fold whose training part has clips of other corpora as well, as recorded, of the labels that it knows.
+
+    Clips of a corpus that the fold divides or tests on stay out.
+    """
+    known = {sample.clip.label for sample in fold.train}
+    own = {sample.clip.corpus for part in (fold.train, fold.test) for sample in part}
+    foreign = sorted((it for it in others if it.label in known and it.corpus not in own), key=lambda clip: clip.key)
+    return replace(fold, train=fold.train + tuple(map(Sample, foreign)))
 
 
 def chosen(folds: Sequence[Fold], wanted: Sequence[int] | None) -> list[Fold]:
@@ -218,18 +234,20 @@ def origin_of(
     seconds: float,
     accelerator: str = "cpu",
 ) -> Origin:
-    """Where a network comes from, for its artefact."""
+    """Where a network comes from, its company included, for its artefact."""
+    others = [CORPORA[corpus] for corpus in recipe.company if corpus not in material.name.split("+")]
+    source = {key: " / ".join([told, *(getattr(it, key) for it in others)]) for key, told in material.source.items()}
     return Origin(
         name=name,
         variant=variant,
         corpus=material.name,
-        audio=material.audio,
+        audio=corpora.audio_of(sample.clip for sample in fold.train),
         recipe=recipe.to_dict(),
         protocol=fold.protocol,
         fold=fold.index,
         seed=seed,
         train_seconds=round(seconds, 1),
-        source=material.source,
+        source=source,
         device=provenance.device(accelerator),
         versions=provenance.versions(),
         commit=provenance.commit(),

@@ -1,7 +1,7 @@
 """One function per way of training; its docstring says the command, the cost and what to expect."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from feltone.errors import ConfigError
 from feltone.features import FeatureConfig
 from feltone.lab.baselines import Hearing
+from feltone.lab.corpora import CORPORA
 from feltone.lab.training.regimen import Regimen
 from feltone.lab.training.stages import Stage, alone, three_stages
 
@@ -21,12 +22,14 @@ class Recipe:
     stages: tuple[Stage, ...]
     features: FeatureConfig = FeatureConfig()
     outside: Hearing | None = None  # the teacher that stages call `OUTSIDE` (`outside.py`)
+    company: tuple[str, ...] = ()  # corpora whose clips join every training part (`experiment.joined`)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         stages = [stage.to_dict() for stage in self.stages]
-        told = {"name": self.name, "stages": stages, "features": self.features.to_dict()}
-        return told | ({"outside": self.outside.settings} if self.outside else {})
+        told: dict[str, Any] = {"name": self.name, "stages": stages, "features": self.features.to_dict()}
+        told |= {"outside": self.outside.settings} if self.outside else {}
+        return told | ({"company": list(self.company)} if self.company else {})
 
 
 def paper() -> Recipe:
@@ -115,6 +118,18 @@ def smoke() -> Recipe:
     Cost: a few minutes. Expect a rough score; it shows that everything runs.
     """
     return Recipe("smoke", three_stages("student", "student", epochs=1, halve_every=1))
+
+
+def in_company(made: Recipe, corpora: Sequence[str]) -> Recipe:
+    """A recipe that learns from other corpora besides the one that is divided.
+
+    Raises:
+        ConfigError: a corpus that is not known.
+    """
+    if unknown := sorted(set(corpora) - set(CORPORA)):
+        raise ConfigError(f"corpus '{unknown[0]}' is not known; known: {', '.join(CORPORA)}")
+    company = tuple(dict.fromkeys(corpora))
+    return replace(made, name=f"{made.name}-with-{'-'.join(company)}", company=company)
 
 
 RECIPES: Mapping[str, Callable[[], Recipe]] = {

@@ -146,7 +146,8 @@ def plan(wanted: Sequence[Task], data: Path, results: Path) -> tuple[list[Planne
 
 def _jobs(task: Task, material: Material, data: Path) -> Iterator[Job]:
     for seed in range(task.seeds):
-        folds = Experiment(task.corpus, data, task.protocol, seed).folds(material)
+        company = recipe(task.recipe).company
+        folds = Experiment(task.corpus, data, task.protocol, seed, company=company).folds(material)
         yield from (Job(fold, len(folds), seed) for fold in chosen(folds, task.folds))
 
 
