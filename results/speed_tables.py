@@ -162,7 +162,7 @@ def equal_accuracy() -> str:
         for side, runs in found["runs"].items():
             scores = [f"{100 * runs[seed][network]:.1f}" for seed in seeds]
             told = found["summary"][side][network]
-            spread = f"{100 * told['mean']:.1f} ± {100 * told['sd']:.1f}"
+            spread = f"{100 * told['mean']:.1f}" + (f" ± {100 * told['sd']:.1f}" if told["sd"] is not None else "")
             lines.append(f"| {network}, {side} | {' | '.join(scores)} | {spread} |")
     what = f"{found['corpus']}, `{found['protocol']}`, {found['epochs']} epochs of each of the three stages"
     return f"{report.place(found)}; {what}:\n\n" + "\n".join(lines)
