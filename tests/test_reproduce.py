@@ -15,6 +15,7 @@ from PIL import Image
 
 from feltone.doors import cli
 from feltone.errors import ConfigError
+from feltone.files import held
 from feltone.lab import recipes, reproduce
 from feltone.lab.protocols import PAPER_WARNING
 from feltone.lab.recipes import Recipe
@@ -216,6 +217,12 @@ def test_a_cluster_that_loses_a_node_gives_the_same_answers(
     assert_same_answers(tmp_path, finished)
     row, same = (json.loads((at / "results/emodb__clean__student.json").read_text()) for at in (tmp_path, finished))
     assert row["seeds"] == same["seeds"] and row["wa"] == same["wa"]
+    with held(tmp_path / "runs" / TASK.out / "seed-2" / "fold-1"):  # somebody else is at work on a third one
+        again = begun(synthetic_emodb, tmp_path, finished, "--ray", address, "--seeds", "3")
+        _, told = again.communicate()
+    assert again.returncode == 3, told
+    assert "failed: paper emodb clean fold 1 seed 2" in told and "is at work here" in told
+    assert "1 runs are left, give the same command again" in told
 
 
 def test_jobs_are_grouped_by_recipe_and_labels_not_by_protocol(finished: Path, synthetic_emodb: Path) -> None:

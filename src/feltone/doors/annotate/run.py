@@ -106,10 +106,10 @@ def engine(
         return
     if ray:
         from feltone.doors import cluster
-        from feltone.doors.annotate import cluster as engine
+        from feltone.doors.annotate import cluster as pipeline
 
         cluster.connect(ray, "annotating on a cluster")
-        yield from engine.run(made, left, workers)
+        yield from pipeline.run(made, left, workers)
         left = ledger.left(made.shards)
         if left:
             console.say(f"{len(left):,} shards failed on the cluster; they are gone through here, one by one")
