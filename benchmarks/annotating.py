@@ -29,7 +29,7 @@ from feltone import audio, features
 from feltone.files import write_json
 from feltone.lab import provenance
 from feltone_benchmarks import report
-from feltone_benchmarks.archive import DIFFERENT, RATE, make_clips, make_talks, some_of
+from feltone_benchmarks.archive import DIFFERENT, RATE, make_clips, make_talks
 from feltone_benchmarks.worker import peak_mb
 
 LISTS = (10_000, 100_000, 1_000_000)  # entries
@@ -102,9 +102,8 @@ def archive(folder: Path, asked: argparse.Namespace) -> Row:
 
 def modes(folder: Path, asked: argparse.Namespace) -> Row:
     """Where a core's time goes, by what lies in the archive and how it is cut."""
-    make_clips(folder / "clips", min(asked.clips, 1_000))
     make_talks(folder / "talks")
-    some_of(folder / "clips", folder / "clips of 1-3 s")
+    make_clips(folder / "clips of 1-3 s", min(asked.clips, 1_000))
     told = [
         {"archive": kind, "segments": mode}
         | annotated(folder / kind, folder / "out", "--segments", mode, "--workers", "1")

@@ -47,13 +47,6 @@ def make_clips(folder: Path, count: int) -> int:
     return count
 
 
-def some_of(source: Path, folder: Path, count: int = 1000) -> None:
-    """The first clips alone: enough to see where the time goes."""
-    folder.mkdir()
-    for path in sorted(source.rglob("*.flac"))[:count]:
-        (folder / path.name).hardlink_to(path)
-
-
 def make_talks(folder: Path) -> None:
     """Recordings of some minutes, in which one clip follows the other after a pause."""
     rng = np.random.default_rng(SEED)

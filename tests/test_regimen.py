@@ -11,11 +11,11 @@ from torch.nn import functional as F
 from feltone.lab.models import Output, build
 from feltone.lab.recipes import recipe
 from feltone.lab.training import loop, losses
-from feltone.lab.training.learner import Learner, Tick
+from feltone.lab.training.learner import Learner
 from feltone.lab.training.losses import SMOOTHING, Expected
 from feltone.lab.training.regimen import Regimen, blend, deal, masked, mixed
 from feltone.lab.training.step import Resident
-from toy import CLASSIFY, PLAIN, TINY, run_fit, same_weights, toy_data
+from toy import CLASSIFY, PLAIN, TINY, run_fit, same_weights, stopped_and_continued, toy_data
 
 STRICT = replace(CLASSIFY, regimen=Regimen(), losses={"smoothed_cross_entropy": 1.0})
 NOTHING = Regimen(column_masks=0, band_masks=0, mixing=0.0, decay=0.0, warm_epochs=0)
@@ -88,21 +88,7 @@ def test_chance_is_of_seed_stage_and_epoch() -> None:
 def test_stopped_after_any_step_it_continues_to_the_same_weights(
     tmp_path: Path, stop_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(loop, "TICK_SECONDS", 0.0)
-    seen = []
-
-    class StoppedError(Exception):
-        pass
-
-    def stop(tick: Tick) -> None:
-        seen.append(tick)
-        if len(seen) == stop_after:
-            raise StoppedError
-
-    with pytest.raises(StoppedError):
-        run_fit(STRICT, tmp_path / "interrupted", on_tick=stop)
-    continued = run_fit(STRICT, tmp_path / "interrupted")
+    continued = stopped_and_continued(STRICT, tmp_path / "interrupted", stop_after, monkeypatch)
     assert same_weights(continued, run_fit(STRICT, tmp_path / "straight"))
     assert not same_weights(continued, run_fit(CLASSIFY, tmp_path / "other"))
 

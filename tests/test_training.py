@@ -21,7 +21,7 @@ from feltone.lab.models import Output, build
 from feltone.lab.protocols import Sample
 from feltone.lab.recipes import RECIPES, Recipe, recipe
 from feltone.lab.training import loop, losses
-from feltone.lab.training.learner import Tick, epoch_order
+from feltone.lab.training.learner import epoch_order
 from feltone.lab.training.loop import features_of
 from feltone.lab.training.losses import Expected
 from feltone.lab.training.machine import Machine
@@ -30,7 +30,7 @@ from feltone.lab.training.schedule import Job
 from feltone.lab.training.stages import Stage, three_stages
 from feltone.lab.training.step import share
 from feltone.labels import LabelSet
-from toy import CLASSIFY, PLAIN, TINY, run_fit, same_weights, toy_data
+from toy import CLASSIFY, PLAIN, TINY, run_fit, same_weights, stopped_and_continued, toy_data
 
 
 def test_the_loop_learns_what_can_be_learnt(tmp_path: Path) -> None:
@@ -60,21 +60,7 @@ def test_a_run_repeats_bit_for_bit_and_another_seed_differs(tmp_path: Path) -> N
 def test_stopped_after_any_step_it_continues_to_the_same_weights(
     tmp_path: Path, stop_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(loop, "TICK_SECONDS", 0.0)
-    seen = []
-
-    class StoppedError(Exception):
-        pass
-
-    def stop(tick: Tick) -> None:
-        seen.append(tick)
-        if len(seen) == stop_after:
-            raise StoppedError
-
-    with pytest.raises(StoppedError):
-        run_fit(CLASSIFY, tmp_path / "interrupted", on_tick=stop)
-    continued = run_fit(CLASSIFY, tmp_path / "interrupted", on_tick=seen.append)
+    continued = stopped_and_continued(CLASSIFY, tmp_path / "interrupted", stop_after, monkeypatch)
     assert same_weights(continued, run_fit(CLASSIFY, tmp_path / "straight"))
 
 

@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from feltone.lab.models import build
+from feltone.lab.training import loop
+from feltone.lab.training.learner import Tick
 from feltone.lab.training.loop import fit
 from feltone.lab.training.machine import Machine
 from feltone.lab.training.stages import Stage
@@ -40,3 +43,25 @@ def same_weights(one: torch.nn.Module, other: torch.nn.Module) -> bool:
 
 
 CLASSIFY = Stage("toy", "student", {"cross_entropy": 1.0}, epochs=4, learning_rate=1e-3)
+
+
+class StoppedError(Exception):
+    """A run that its observer ended."""
+
+
+def stopped_and_continued(
+    stage: Stage, folder: Path, stop_after: int, monkeypatch: pytest.MonkeyPatch
+) -> torch.nn.Module:
+    """The network of a run that was stopped after so many steps, each with its checkpoint, and begun again."""
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "TICK_SECONDS", 0.0)
+    seen = []
+
+    def stop(tick: Tick) -> None:
+        seen.append(tick)
+        if len(seen) == stop_after:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        run_fit(stage, folder, on_tick=stop)
+    return run_fit(stage, folder, on_tick=seen.append)

@@ -102,7 +102,7 @@ def regular() -> Recipe:
     """The paper's three stages under a regimen: masks, mixing, smoothed targets, decay, a cosine, batches of 16.
 
     Command: `feltone train regular --corpus emodb --data ROOT --protocol emobox --out RUN`.
-    Cost: two thirds of `paper`. Not yet measured; it is to become the recipe for honest protocols (docs/log.md).
+    Cost: not measured yet, nor is its accuracy; it is to become the recipe for honest protocols (docs/log.md).
     """
     made = []
     for stage in three_stages("teacher", "student", epochs=40):
