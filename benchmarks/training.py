@@ -20,7 +20,7 @@ from feltone.lab import provenance
 from feltone.lab.models import build, variant
 from feltone.lab.models.cost import cost
 from feltone.lab.training.ensemble import make_ensemble, stacks_well
-from feltone.lab.training.loop import features_of
+from feltone.lab.training.loop import said_of
 from feltone.lab.training.machine import Machine, best_accelerator, best_precision
 from feltone.lab.training.stages import Stage, three_stages
 from feltone.lab.training.step import TrainingData, make_step
@@ -139,7 +139,7 @@ def feltone_features(device: str) -> Callable[[], object]:
     fabric = Machine.of(device, 1, "auto", compiled=True, threads=None).fabric()
     network = build(variant("teacher"), CLASSES, seed=0)
     images = random_samples()[0][:CHUNK].half().numpy()
-    return lambda: features_of(network, images, fabric, CHUNK)
+    return lambda: said_of(network, images, fabric, CHUNK)
 
 
 def folds_side_by_side(stage: str, device: str) -> Callable[[], object]:

@@ -9,10 +9,22 @@ import torch
 from torch import nn
 
 from feltone.errors import ConfigError
-from feltone.lab.models import VARIANTS, ASTConfig, ModelConfig, NetworkConfig, SepTrConfig, build, config_from, variant
+from feltone.lab.models import (
+    VARIANTS,
+    ASTConfig,
+    ModelConfig,
+    NetworkConfig,
+    ResidualConfig,
+    SepTrConfig,
+    build,
+    config_from,
+    variant,
+)
 from feltone.lab.models.cost import cost, multiply_adds
+from feltone.lab.models.levels import heard_columns, relative_levels
 from feltone.lab.models.stem import CoordinateChannels, NormalisedGELU, sinusoidal_positions
 
+STUDENTS = ["student", "student-relative"]
 ROUNDING = 1e-4  # of logits, between two orders of the same sums in fp32
 
 
@@ -41,15 +53,19 @@ def test_every_variant_gives_logits_feature_and_attention_that_sums_to_what_the_
     patches = config.patches[0] * config.patches[1]
     assert output.logits.shape == (2, 7)
     assert output.embedding.shape == (2, config.token_width)
-    assert output.attention.shape == (2, config.depth, config.heads, patches)
     total = output.attention.sum(-1)
-    assert (total > 0).all() and (total < 1).all()  # the rest goes to the class token itself
+    if isinstance(config, ResidualConfig):  # whose pooling has nowhere else to look
+        assert output.attention.shape == (2, 1, 1, patches) and torch.allclose(total, torch.ones(2, 1, 1))
+    else:
+        assert output.attention.shape == (2, config.depth, config.heads, patches)
+        assert (total > 0).all() and (total < 1).all()  # the rest goes to the class token itself
 
 
+@pytest.mark.parametrize("name", STUDENTS)
 @torch.inference_mode()
-def test_the_student_does_not_notice_the_order_of_its_patches() -> None:
+def test_a_student_does_not_notice_the_order_of_its_patches(name: str) -> None:
     x, order = images(), torch.randperm(128, generator=torch.Generator().manual_seed(3))
-    student = network("student")
+    student = network(name)
     straight, shuffled = student(x), student(x[:, :, order])
     assert torch.allclose(straight.logits, shuffled.logits, atol=ROUNDING)
     assert torch.allclose(straight.attention[..., order], shuffled.attention, atol=ROUNDING)
@@ -70,12 +86,13 @@ def test_leaving_out_what_nothing_reads_in_the_last_block_changes_neither_output
         assert torch.allclose(gradients[0][key], expected, atol=1e-5 * largest), key
 
 
+@pytest.mark.parametrize("name", STUDENTS)
 @pytest.mark.parametrize("silent", [1, 37, 127])
 @torch.inference_mode()
-def test_one_column_of_silence_that_counts_for_all_of_them_is_all_of_them(silent: int) -> None:
+def test_one_column_of_silence_that_counts_for_all_of_them_is_all_of_them(silent: int, name: str) -> None:
     x = images()
     x[:, :, 128 - silent :] = 0
-    student = network("student")
+    student = network(name)
     spelled_out = student(x)
     merged = student(x[:, :, : 129 - silent], torch.full((2,), float(silent)))
     assert torch.allclose(merged.logits, spelled_out.logits, atol=ROUNDING)
@@ -83,7 +100,28 @@ def test_one_column_of_silence_that_counts_for_all_of_them_is_all_of_them(silent
     assert torch.allclose(merged.attention[..., -1], together, atol=ROUNDING)
 
 
-@pytest.mark.parametrize("name", ["teacher", "teacher-sinusoidal", "teacher-nope"])
+@torch.inference_mode()
+def test_relative_levels_leave_out_what_a_band_has_in_common_and_what_is_not_heard() -> None:
+    x = images() * 0.5 + 0.1
+    x[0, :, 90:] = 0
+    heard = heard_columns(x)
+    assert heard.sum(1).tolist() == [90, 128]
+    found = relative_levels(x, heard)
+    louder = (x + torch.linspace(0, 0.3, 128)[None, :, None]) * heard[:, None, :]  # another microphone
+    assert torch.allclose(relative_levels(louder, heard), found, atol=1e-5)
+    assert found[0, :, :90].mean(1).abs().max() < 1e-5 and (found[0, :, 90:] == 0).all()
+    assert torch.isfinite(relative_levels(torch.zeros(1, 8, 8), heard_columns(torch.zeros(1, 8, 8)))).all()
+
+
+@torch.inference_mode()
+def test_a_residual_network_looks_at_no_silence_after_the_recording() -> None:
+    x = images()
+    x[0, :, 70:] = 0
+    attention = network("residual")(x).attention[:, 0, 0]
+    assert (attention[0, 5:] == 0).all() and (attention[0, :5] > 0).all() and (attention[1] > 0).all()
+
+
+@pytest.mark.parametrize("name", ["teacher", "teacher-sinusoidal", "teacher-nope", "residual"])
 @torch.inference_mode()
 def test_a_teacher_notices_the_order_of_the_columns(name: str) -> None:
     x, order = images(), torch.randperm(128, generator=torch.Generator().manual_seed(3))
@@ -135,7 +173,9 @@ def test_sinusoids_differ_at_every_position_and_stay_within_one() -> None:
     assert torch.cdist(positions, positions).fill_diagonal_(math.inf).min() > 0.1
 
 
-@pytest.mark.parametrize(("name", "limit"), [("student", 0.32e9), ("teacher", 1.43e9), ("teacher-12", 3.58e9)])
+@pytest.mark.parametrize(
+    ("name", "limit"), [("student", 0.32e9), ("student-relative", 0.32e9), ("teacher", 1.43e9), ("teacher-12", 3.58e9)]
+)
 def test_no_row_costs_more_than_the_paper_says(name: str, limit: float) -> None:
     assert 0.8 * limit < cost(name).macs <= limit
 

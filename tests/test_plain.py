@@ -15,7 +15,7 @@ from feltone.doors.demo import CLIPS
 from feltone.lab import corpora
 from feltone.lab.models import VARIANTS, build
 from feltone.lab.training.learner import epoch_order
-from feltone.lab.training.loop import features_of, fit
+from feltone.lab.training.loop import fit, said_of
 from feltone.lab.training.stages import Stage
 from feltone.lab.training.step import TrainingData
 
@@ -134,7 +134,7 @@ def test_three_steps_lead_to_the_plain_weights(stage: str, tmp_path: Path) -> No
     images = images.half()  # as they are cached
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
     (fast, slow), (fast_teacher, slow_teacher) = pair(shortened.learner), pair("teacher")
-    taught = {"feature": features_of(fast_teacher, images.numpy(), fabric)} if shortened.teacher else {}
+    taught = {"feature": said_of(fast_teacher, images.numpy(), fabric).feature} if shortened.teacher else {}
     data = TrainingData(images.numpy(), targets.numpy(), **taught)
     begun = {name: weights.clone() for name, weights in slow.state_dict().items()}
     fit(shortened, fast, data, fabric=fabric, seed=0, compiled=False, checkpoint=tmp_path / "checkpoint")

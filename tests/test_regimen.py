@@ -1,5 +1,6 @@
 """Training beyond the paper: what is perturbed, what stays, and that chance depends on seed, stage and epoch alone."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +14,12 @@ from feltone.lab.recipes import recipe
 from feltone.lab.training import loop, losses
 from feltone.lab.training.learner import Learner
 from feltone.lab.training.losses import SMOOTHING, Expected
-from feltone.lab.training.regimen import Regimen, blend, deal, masked, mixed
+from feltone.lab.training.regimen import Regimen, blend, deal, masked, mixed, warped
 from feltone.lab.training.step import Resident
 from toy import CLASSIFY, PLAIN, TINY, run_fit, same_weights, stopped_and_continued, toy_data
 
-STRICT = replace(CLASSIFY, regimen=Regimen(), losses={"smoothed_cross_entropy": 1.0})
-NOTHING = Regimen(column_masks=0, band_masks=0, mixing=0.0, decay=0.0, warm_epochs=0)
+STRICT = replace(CLASSIFY, regimen=Regimen(mixing=0.2), losses={"smoothed_cross_entropy": 1.0})
+NOTHING = Regimen(column_masks=0, band_masks=0, stretch=0.0, pitch=0.0, mixing=0.0, decay=0.0, warm_share=0.0)
 
 
 def dealt(regimen: Regimen, samples: int = 400) -> torch.Tensor:
@@ -32,11 +33,11 @@ def test_a_regimen_of_nothing_leaves_samples_as_they_are() -> None:
     rows = torch.arange(len(data.targets))
     images, expected = resident.batch(rows)
     assert torch.equal(images, torch.from_numpy(data.images).float())
-    assert torch.equal(expected.feature, data.feature) and (expected.share == 1).all()
+    assert torch.equal(expected.feature, data.feature) and expected.others is None
 
 
 def test_masks_are_whole_columns_and_bands_no_wider_than_they_may_be() -> None:
-    regimen = Regimen(column_masks=1, column_share=0.25, band_masks=1, band_share=0.125, mixing=0.0)
+    regimen = Regimen(column_masks=1, column_share=0.25, band_masks=1, band_share=0.125)
     images = masked(torch.ones(400, 32, 64), dealt(regimen), regimen)
     columns, bands = (images == 0).all(1), (images == 0).all(2)  # (B, columns), (B, bands)
     assert torch.equal(images == 0, columns[:, None, :] | bands[:, :, None])
@@ -46,6 +47,41 @@ def test_masks_are_whole_columns_and_bands_no_wider_than_they_may_be() -> None:
         edges = (hidden.int().diff(dim=1, prepend=torch.zeros(400, 1, dtype=torch.int)) == 1).sum(1)
         assert (edges <= 1).all()  # one stretch
         assert hidden.any(0).all()  # anywhere
+
+
+def test_a_warp_moves_what_sounds_and_keeps_it_whole() -> None:
+    """A tone from column 8 to 39 of 64, in band 16 of 32, becomes longer and higher by what is dealt, and stays one."""
+    image = torch.zeros(1, 32, 64)
+    image[0, 15:18, 8:40] = 0.8
+    image[0, :, :40] += 0.1  # the room
+    regimen = replace(NOTHING, stretch=0.2, pitch=0.1)
+
+    def edges(stretch: float, pitch: float) -> tuple[float, float, int]:
+        numbers = torch.zeros(1, regimen.numbers)
+        numbers[0, 2], numbers[0, 3] = (1 + stretch / 0.2) / 2, (1 + pitch / 0.1) / 2
+        found = warped(image, numbers, regimen)[0]
+        tone = found.clamp_min(0.1).sub(0.1)
+        bands, columns = tone.sum(1), tone.sum(0)
+        centre = float((bands * torch.arange(32)).sum() / bands.sum())
+        heard = int((found.amax(0) > 0).sum())
+        return float((columns > columns.max() / 2).sum()), centre, heard
+
+    assert edges(0, 0) == (32, pytest.approx(16), 40)
+    longer, _, heard = edges(0.2, 0)
+    assert longer == pytest.approx(32 * np.exp(0.2), abs=1.5) and heard == np.ceil(40 * np.exp(0.2))
+    assert edges(0, 0.1)[1] == pytest.approx(16.5 * np.exp(0.1) - 0.5, abs=0.2)
+    assert edges(0, -0.1)[1] == pytest.approx(16.5 * np.exp(-0.1) - 0.5, abs=0.2)
+
+
+def test_no_warp_pushes_speech_out_of_the_window() -> None:
+    images = torch.rand(200, 32, 64) + 0.01
+    images[:100, :, 50:] = 0
+    numbers = dealt(replace(NOTHING, stretch=0.5), 200)
+    heard = (warped(images, numbers, replace(NOTHING, stretch=0.5)).amax(1) > 0).sum(1)
+    longer = torch.exp(0.5 * (2 * numbers[:, 2] - 1))
+    sounding = torch.where(torch.arange(200) < 100, 50, 64)
+    wanted = sounding * longer.minimum(64 / sounding)
+    assert ((heard - wanted).abs() <= 1).all() and (heard == 64).any()
 
 
 def test_a_mixed_image_is_expected_to_be_what_it_was_mixed_of() -> None:
@@ -69,7 +105,7 @@ def test_the_loss_of_mixed_images_is_that_of_targets_mixed_alike() -> None:
     logits, targets, others = torch.randn(5, 4), torch.tensor([0, 1, 2, 3, 0]), torch.tensor([1, 1, 0, 2, 3])
     share = torch.tensor([0.5, 0.9, 0.7, 1.0, 0.6])
     output = Output(logits, torch.zeros(5, 2), torch.zeros(0))
-    found = losses.smoothed_cross_entropy(output, Expected(targets, None, others, share))
+    found = losses.smoothed_cross_entropy(output, Expected(targets, others=others, share=share))
     soft = blend(F.one_hot(targets, 4).float(), F.one_hot(others, 4).float(), share)
     soft = (1 - SMOOTHING) * soft + SMOOTHING / 4
     torch.testing.assert_close(found, -(soft * logits.log_softmax(-1)).sum(1).mean())
@@ -98,8 +134,9 @@ def test_decay_shrinks_matrices_alone(tmp_path: Path) -> None:
     stage = replace(CLASSIFY, regimen=replace(NOTHING, decay=1e5), learning_rate=1e-7, epochs=1)
     shrunk, fresh = run_fit(stage, tmp_path / "c"), build(TINY, 2, seed=0)
     steps = -(-len(toy_data().targets) // stage.batch)
+    shares = [1 - 1e5 * stage.learning_rate_at((step + 0.5) / steps) for step in range(steps)]
     for (name, after), before in zip(shrunk.named_parameters(), fresh.parameters(), strict=True):
-        kept = (1 - 1e-2) ** steps if before.squeeze().dim() > 1 else 1.0
+        kept = math.prod(shares) if before.squeeze().dim() > 1 else 1.0
         torch.testing.assert_close(after, kept * before, atol=2e-6, rtol=0, msg=name)
 
 
@@ -116,4 +153,4 @@ def test_several_under_a_regimen_are_trained_as_each_alone(tmp_path: Path) -> No
 
 def test_recipes_of_old_go_on_being_what_they_were() -> None:
     assert all("regimen" not in stage for stage in recipe("paper").to_dict()["stages"])
-    assert all(stage["regimen"]["mixing"] == 0.2 for stage in recipe("regular").to_dict()["stages"])
+    assert all(stage["regimen"]["decay"] == 0.05 for stage in recipe("honest").to_dict()["stages"])

@@ -22,7 +22,7 @@ from feltone.lab.protocols import Sample
 from feltone.lab.recipes import RECIPES, Recipe, recipe
 from feltone.lab.training import loop, losses
 from feltone.lab.training.learner import epoch_order
-from feltone.lab.training.loop import features_of
+from feltone.lab.training.loop import said_of
 from feltone.lab.training.losses import Expected
 from feltone.lab.training.machine import Machine
 from feltone.lab.training.run import Run, train, train_many
@@ -95,8 +95,9 @@ class _Rank:
 def test_features_do_not_depend_on_how_images_are_batched() -> None:
     network, data = build(TINY, 2, seed=0), toy_data()
     fabric = Fabric(accelerator="cpu", devices=1)
-    one, many = (features_of(network, data.images, fabric, batch=size) for size in (1, 7))
-    assert torch.allclose(one, many, atol=1e-5)
+    one, many = (said_of(network, data.images, fabric, batch=size) for size in (1, 7))
+    assert torch.allclose(one.feature, many.feature, atol=1e-5)
+    assert torch.allclose(one.logits, many.logits, atol=1e-5)
 
 
 def test_losses_equal_their_formulas() -> None:

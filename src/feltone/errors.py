@@ -44,6 +44,10 @@ class StorageError(FeltoneError):
     """A file cannot be written or is damaged, or its folder is another process' at the moment."""
 
 
+class BusyError(StorageError):
+    """Another process is at work on it."""
+
+
 class TrainingError(FeltoneError):
     """A training cannot go on as it is."""
 

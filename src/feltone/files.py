@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from feltone.errors import StorageError
+from feltone.errors import BusyError, StorageError
 
 try:
     import fcntl
@@ -90,7 +90,7 @@ def held(folder: Path) -> Iterator[None]:
     The kernel lets go of it when the process ends, however it ends: nothing is left to be cleared by hand.
 
     Raises:
-        StorageError: another process holds it; the message says which.
+        BusyError: another process holds it; the message says which.
     """
     file = folder / LOCK
     try:
@@ -115,6 +115,6 @@ def _lock(folder: Path, handle: IO[str]) -> None:
         handle.flush()
     except BlockingIOError:
         who = f"process {told}" if (told := handle.read().strip()) else "another process"
-        raise StorageError(f"{folder}: {who} is at work here; wait for its end, or choose another folder") from None
+        raise BusyError(f"{folder}: {who} is at work here; wait for its end, or choose another folder") from None
     except OSError as fault:
         raise unwritable(folder / LOCK, fault) from fault

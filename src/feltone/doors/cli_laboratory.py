@@ -49,7 +49,7 @@ def prepare(corpus: str, root: Path, as_json: bool, seed: int) -> int:
 @click.option("--test-corpus", help="For cross: the corpus to test on.")
 @click.option("--seed", default=0, help="Of split, copies, weights and order.")
 @click.option("--teacher", help="Instead of the recipe's own: hf:NAME on the hub, hf:FOLDER, or smile:ComParE_2016.")
-@click.option("--with", "company", multiple=True, help="Learn from this corpus as well, below --data (repeatable).")
+@click.option("--after", "before", multiple=True, help="Learn from this corpus first, below --data (repeatable).")
 @click.option("--teacher-layer", type=int, help="Of --teacher: the layer that is averaged; default: the last output.")
 @click.option("--seeds", type=click.IntRange(1), default=1, help="So many seeds, from --seed on.")
 @click.option("--together", type=int, help="Runs trained at once, at most; by default 1, on a GPU a fold's seeds.")
@@ -71,7 +71,7 @@ def train(
     test_corpus: str | None,
     seed: int,
     teacher: str | None,
-    company: tuple[str, ...],
+    before: tuple[str, ...],
     teacher_layer: int | None,
     seeds: int,
     together: int | None,
@@ -84,15 +84,15 @@ def train(
 ) -> None:
     """Train a recipe on the folds of a protocol, and score it.
 
-    RECIPE is paper, paper-12, paper-16x16, nope, ast, septr, brief, regular or smoke; ast:WEIGHTS begins from a
-    checkpoint of transformers. The same command continues where it stopped.
+    RECIPE is honest, honest-large, honest-student, honest-student-large, paper, paper-12, paper-16x16, nope, ast,
+    septr, brief or smoke; ast:WEIGHTS begins from a checkpoint. The same command continues where it stopped.
     """
     from feltone.doors.laboratory import Experiment, recipe_named, train_folds
     from feltone.lab.training.machine import Machine
 
     machine = Machine.of(accelerator, devices, precision, compile, threads, together)
-    wanted = recipe_named(recipe, teacher, teacher_layer, company, machine)
-    experiment = Experiment(corpus, data, protocol, seed, folds, folds_from, test_corpus, wanted.company)
+    wanted = recipe_named(recipe, teacher, teacher_layer, before, machine)
+    experiment = Experiment(corpus, data, protocol, seed, folds, folds_from, test_corpus, wanted.corpora_before)
     train_folds(wanted, experiment, out, fold, seeds, machine, tensorboard)
 
 

@@ -76,11 +76,11 @@ def prepare_corpus(name: str, root: Path, seed: int, *, as_json: bool) -> int:
     return 0 if checked.ok else 3
 
 
-def recipe_named(name: str, teacher: str | None, layer: int | None, company: Sequence[str], machine: Machine) -> Recipe:
-    """A recipe as a user asks for it, taught by itself or from outside, alone or in company."""
+def recipe_named(name: str, teacher: str | None, layer: int | None, before: Sequence[str], machine: Machine) -> Recipe:
+    """A recipe as a user asks for it, taught by itself or from outside, alone or after other corpora."""
     recipe = recipes.recipe(name)
-    if company:
-        recipe = recipes.in_company(recipe, company)
+    if before:
+        recipe = recipes.after(recipe, before)
     if teacher:
         return outside.taught_by(recipe, outside.teacher_named(teacher, layer, machine.accelerator))
     if layer is not None:

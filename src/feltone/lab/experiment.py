@@ -20,6 +20,7 @@ from feltone.artifact import load as load_artifact
 from feltone.errors import ConfigError
 from feltone.files import UNFINISHED, held, write_text
 from feltone.lab import corpora, crossing, dataset, judging, protocols, provenance
+from feltone.lab.augment import COPIES
 from feltone.lab.corpora import CORPORA, Clip, manifest
 from feltone.lab.export import Origin, export
 from feltone.lab.models import Network
@@ -79,16 +80,16 @@ class Experiment:
     groups: int | None = None  # folds of a grouped protocol; None for its default
     folds_from: Path | None = None  # EmoBox's folds; None for folds/ below `data`
     test_corpus: str | None = None  # for `cross`
-    company: tuple[str, ...] = ()  # corpora below `data` that training has besides
+    before: tuple[str, ...] = ()  # corpora below `data` that are learnt from beforehand
 
     def material(self) -> Material:
         """The clips that are divided (for `cross`: those that train)."""
         return Material.read(self.corpus, self.data)
 
     def folds(self, material: Material) -> list[Fold]:
-        """The protocol's folds of these clips, in company where there is one."""
-        others = [clip for name in self.company for clip in corpora.read(name, self.data)]
-        return [joined(fold, others) for fold in self._divided(material)]
+        """The protocol's folds of these clips, each with what is learnt from before."""
+        others = [clip for name in self.before for clip in corpora.read(name, self.data)]
+        return [preceded(fold, others) for fold in self._divided(material)]
 
     def _divided(self, material: Material) -> list[Fold]:
         if self.protocol == "cross":
@@ -104,15 +105,20 @@ class Experiment:
         )
 
 
-def joined(fold: Fold, others: Sequence[Clip]) -> Fold:
-    """A fold whose training part has clips of other corpora as well, as recorded, of the labels that it knows.
+def preceded(fold: Fold, others: Sequence[Clip]) -> Fold:
+    """A fold before which clips of other corpora are learnt from, in all their copies.
 
-    Clips of a corpus that the fold divides or tests on stay out.
+    Raises:
+        ConfigError: one of them is of a corpus that the fold divides or tests on.
     """
-    known = {sample.clip.label for sample in fold.train}
     own = {sample.clip.corpus for part in (fold.train, fold.test) for sample in part}
-    foreign = sorted((it for it in others if it.label in known and it.corpus not in own), key=lambda clip: clip.key)
-    return replace(fold, train=fold.train + tuple(map(Sample, foreign)))
+    if twice := sorted({clip.corpus for clip in others} & own):
+        raise ConfigError(f"corpus '{twice[0]}' is divided or tested on, so nothing can learn from it before")
+    return replace(fold, before=tuple(Sample(it, copy) for it in sorted(others, key=_key) for copy in COPIES))
+
+
+def _key(clip: Clip) -> str:
+    return clip.key
 
 
 def chosen(folds: Sequence[Fold], wanted: Sequence[int] | None) -> list[Fold]:
@@ -193,7 +199,7 @@ def export_run(recipe: Recipe, material: Material, run: Run, networks: Mapping[s
     seconds = sum(seconds_of(run.out).values())
     some = run.fold.train[::7]
     images = dataset.load(some, run.labels, recipe.features, run.seed, dataset.cache_folder()).images
-    trained_on = [sample.clip for sample in run.fold.train]
+    trained_on = [sample.clip for sample in run.fold.learnt]
     for stage, variant in kept_stages(recipe).items():
         folder, unfinished = run.out / stage, run.out / f".{stage}{UNFINISHED}"
         if (folder / DESCRIPTION).is_file():
@@ -234,14 +240,14 @@ def origin_of(
     seconds: float,
     accelerator: str = "cpu",
 ) -> Origin:
-    """Where a network comes from, its company included, for its artefact."""
-    others = [CORPORA[corpus] for corpus in recipe.company if corpus not in material.name.split("+")]
+    """Where a network comes from, with what it learnt from before, for its artefact."""
+    others = [CORPORA[corpus] for corpus in recipe.corpora_before]
     source = {key: " / ".join([told, *(getattr(it, key) for it in others)]) for key, told in material.source.items()}
     return Origin(
         name=name,
         variant=variant,
         corpus=material.name,
-        audio=corpora.audio_of(sample.clip for sample in fold.train),
+        audio=corpora.audio_of(sample.clip for sample in fold.learnt),
         recipe=recipe.to_dict(),
         protocol=fold.protocol,
         fold=fold.index,

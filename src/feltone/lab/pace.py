@@ -26,7 +26,8 @@ def step_seconds(stage: Stage, machine: Machine, macs: float) -> float:
     network = build(variant(stage.learner), CLASSES, seed=0)
     images = np.random.default_rng(0).random((batch, *network.config.image)).astype(np.float16)
     feature = torch.zeros(batch, network.config.token_width) if stage.teacher else None
-    data = TrainingData(images, np.arange(batch) % CLASSES, feature)
+    logits = torch.zeros(batch, CLASSES) if stage.teacher else None
+    data = TrainingData(images, np.arange(batch) % CLASSES, feature, logits)
     step = make_step(stage, network, data, fabric=machine.fabric(), compiled=False)
     rows, taken = np.arange(batch), 0.0
     for _ in range(1 if batch < stage.batch else 2):  # the first one also chooses kernels

@@ -44,6 +44,12 @@ class Fold:
     train: tuple[Sample, ...]
     test: tuple[Sample, ...] = field(repr=False)
     dropped: tuple[Clip, ...] = field(default=(), repr=False)  # of classes that only one side of `cross` has
+    before: tuple[Sample, ...] = field(default=(), repr=False)  # of other corpora, learnt from beforehand
+
+    @property
+    def learnt(self) -> tuple[Sample, ...]:
+        """All that is learnt from."""
+        return self.before + self.train
 
     @property
     def warning(self) -> str | None:
@@ -64,7 +70,7 @@ def audit(fold: Fold) -> Leakage:
     """What a fold lets through from training to test, from the clips themselves."""
 
     def share(what: str) -> float | None:
-        seen = {_identity(sample.clip, what) for sample in fold.train}
+        seen = {_identity(sample.clip, what) for sample in fold.learnt}
         tested = [_identity(sample.clip, what) for sample in fold.test]
         if None in tested:
             return None
@@ -145,10 +151,8 @@ def emobox(clips: Sequence[Clip], published: Path) -> list[Fold]:
     for index, parts in sorted(published_folds.read(published, corpus).items()):
         absent = sorted((set(parts.train) | set(parts.test)) - set(by_name))
         if absent:
-            raise ProtocolError(
-                f"emobox: {len(absent)} clips of fold {index} are not among the recordings, for example "
-                f"{', '.join(absent[:3])}; complete the corpus"
-            )
+            some = f"for example {', '.join(absent[:3])}; complete the corpus"
+            raise ProtocolError(f"emobox: {len(absent)} clips of fold {index} are not among the recordings, {some}")
         train, test = ([by_name[name] for name in sorted(part)] for part in (parts.train, parts.test))
         folds.append(_fold("emobox", index, train, test))
     return folds
@@ -229,9 +233,8 @@ def _stratified(labels: Sequence[str], seed: int) -> tuple[Sequence[int], Sequen
     if counts[rarest] < 2:
         raise ProtocolError(f"label '{rarest}' has one clip; a stratified split needs at least two of each label")
     if math.ceil(TEST_SHARE * len(labels)) < len(counts):
-        raise ProtocolError(
-            f"{len(labels)} clips are too few to test {len(counts)} labels on a fifth of them; add recordings"
-        )
+        few = f"{len(labels)} clips are too few to test {len(counts)} labels on a fifth of them"
+        raise ProtocolError(f"{few}; add recordings")
     splitter = StratifiedShuffleSplit(n_splits=1, test_size=TEST_SHARE, random_state=seed)
     train, test = next(splitter.split(np.zeros(len(labels)), labels))
     return sorted(train.tolist()), sorted(test.tolist())
@@ -263,19 +266,15 @@ def _grouped(protocol: str, clips: Sequence[Clip], seed: int, folds: int | None)
     count = default if folds is None else folds
     if not 2 <= count <= len(names):
         raise ProtocolError(f"{protocol}: {count} folds of {len(names)} {protocol}s; ask for 2 to {len(names)}")
-    if count == len(names):
-        assigned = {name: k for k, name in enumerate(names)}
-    else:
-        assigned = _stratified_groups([clip.label for clip in clips], groups, count, seed)
-    return [
-        _fold(
-            protocol,
-            k + 1,
-            [clip for clip, group in zip(clips, groups, strict=True) if assigned[group] != k],
-            [clip for clip, group in zip(clips, groups, strict=True) if assigned[group] == k],
+    each = {name: k for k, name in enumerate(names)}
+    assigned = each if count == len(names) else _stratified_groups([c.label for c in clips], groups, count, seed)
+    made = []
+    for k in range(count):
+        train, test = (
+            [c for c, g in zip(clips, groups, strict=True) if (assigned[g] == k) is it] for it in (False, True)
         )
-        for k in range(count)
-    ]
+        made.append(_fold(protocol, k + 1, train, test))
+    return made
 
 
 def _stratified_groups(labels: Sequence[str], groups: Sequence[str], count: int, seed: int) -> dict[str, int]:

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import torch
 
 from feltone.errors import ConfigError
-from feltone.lab.models import ast, septr
+from feltone.lab.models import ast, residual, septr
 from feltone.lab.models.ast import AST, ASTConfig
 from feltone.lab.models.network import RANDOM, Network, NetworkConfig, Output
+from feltone.lab.models.residual import Residual, ResidualConfig
 from feltone.lab.models.septr import SepTr, SepTrConfig
 from feltone.lab.models.vit import ModelConfig, PatchViT
 
@@ -23,6 +24,8 @@ __all__ = [
     "NetworkConfig",
     "Output",
     "PatchViT",
+    "Residual",
+    "ResidualConfig",
     "SepTrConfig",
     "build",
     "config_from",
@@ -43,6 +46,7 @@ FAMILIES: Mapping[str, Family] = {
     OURS: Family(ModelConfig, PatchViT),
     septr.FAMILY: Family(SepTrConfig, SepTr),
     ast.FAMILY: Family(ASTConfig, AST),
+    residual.FAMILY: Family(ResidualConfig, Residual),
 }
 """Name in a description of sizes (`family`; ours goes without saying) -> sizes and network."""
 
@@ -59,6 +63,9 @@ VARIANTS: Mapping[str, NetworkConfig] = {
     "student-16x16": replace(_STUDENT, patch=(16, 16)),
     "teacher-16x16": replace(_TEACHER, patch=(16, 16)),  # the attention figure's square patches
     "teacher-12-16x16": replace(_TEACHER_12, patch=(16, 16)),
+    "student-relative": replace(_STUDENT, relative=True, mlp_width=736),  # for honest protocols, with its teachers:
+    "residual": ResidualConfig(),
+    "residual-ice": ResidualConfig(coordinates=True),
     "septr": SepTrConfig(),  # Table 3
     "ast": ASTConfig(),  # Table 2; needs feltone[rivals], as all of its family
     "ast-overlap": ASTConfig(stride=10),  # as its authors have it

@@ -19,7 +19,7 @@ from feltone.lab.models import VARIANTS, Network, empty, variant
 from feltone.lab.models.stem import NormalisedGELU
 
 OPERATIONS_PER_NORMALISED_ELEMENT = 5
-NORMALISATIONS = (nn.LayerNorm, nn.GroupNorm, NormalisedGELU)
+NORMALISATIONS = (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm2d, NormalisedGELU)
 
 PAPER_MACS = {"student": 0.32e9, "teacher": 1.43e9, "teacher-12": 3.58e9, "septr": 175.81e9, "ast": 3.32e9}
 """Published costs (Tables 2 and 3), of the rows the paper has; why AST needs more is said in `ast.py`."""

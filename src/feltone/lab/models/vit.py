@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from feltone.errors import ConfigError
+from feltone.lab.models.levels import heard_columns, relative_levels, standard_levels
 from feltone.lab.models.network import RANDOM, Network, Output
 from feltone.lab.models.stem import ConvolutionalStem, CoordinateChannels, sinusoidal_positions
 
@@ -35,6 +36,7 @@ class ModelConfig:
     patch: tuple[int, int] = (128, 1)  # height x width
     stem: bool = False
     position: Position = "none"
+    relative: bool = False  # patches hold every level twice: as it is, and relative to its band over the clip
     image: tuple[int, int] = (128, 128)
     token_width: int = 256
     head_width: int = 64
@@ -60,8 +62,9 @@ class ModelConfig:
         return RANDOM
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
+        """Plain values, for JSON; `relative` only where it is so, as networks of old know nothing of it."""
+        told = asdict(self)
+        return told if self.relative else {name: value for name, value in told.items() if name != "relative"}
 
 
 class BlockSizes(Protocol):
@@ -144,10 +147,11 @@ class PatchViT(Network):
         rows, columns = config.patches
         self.stem = ConvolutionalStem() if config.stem else nn.Identity()
         self.coordinates = CoordinateChannels(config.image) if config.position == "coordinates" else nn.Identity()
-        channels = 3 if config.position == "coordinates" else 1
+        channels = (2 if config.relative else 1) + (2 if config.position == "coordinates" else 0)
         patch_values = channels * config.patch[0] * config.patch[1]
         self.embed = nn.Sequential(
-            nn.LayerNorm(patch_values),
+            # A patch that is normalised by itself is as loud as all others; what is relative to the clip stays so.
+            nn.Identity() if config.relative else nn.LayerNorm(patch_values),
             nn.Linear(patch_values, config.token_width),
             nn.LayerNorm(config.token_width),
         )
@@ -167,7 +171,7 @@ class PatchViT(Network):
                 then be any multiple of the patch width. Its attention is that of all of them together.
             every_token: compute in the last block what nobody reads, too, as the paper's costs are counted.
         """
-        tokens = self.embed(self.cut(self.coordinates(self.stem(image.unsqueeze(1)))))
+        tokens = self.embed(self.cut(self.coordinates(self.stem(self.levels(image)))))
         if self.positions is not None:
             tokens = tokens + self.positions
         tokens = torch.cat([self.class_token.to(tokens.dtype).expand(tokens.shape[0], -1, -1), tokens], dim=1)
@@ -180,6 +184,12 @@ class PatchViT(Network):
             attentions.append(attention)
         embedding = self.norm(tokens[:, 0])
         return Output(self.classifier(embedding), embedding, torch.stack(attentions, dim=1))
+
+    def levels(self, image: Tensor) -> Tensor:
+        """(B, H, W) -> (B, C, H, W): the image, or its levels and what they are relative to their bands."""
+        if not self.config.relative:
+            return image.unsqueeze(1)
+        return torch.stack([standard_levels(image), relative_levels(image, heard_columns(image))], 1)
 
     def cut(self, picture: Tensor) -> Tensor:
         """(B, C, H, W) -> flattened patches (B, T, C·height·width), row by row of patches."""

@@ -31,7 +31,8 @@ from feltone.labels import LabelSet
 def settings(recipe: Recipe, fold: Fold, labels: LabelSet, seed: int, machine: Machine) -> dict[str, Any]:
     """What determines the weights that come out."""
     clips = {sample.clip for sample in fold.train}
-    return {
+    before = {"before": manifest_digest({sample.clip for sample in fold.before})} if fold.before else {}
+    return before | {
         "recipe": recipe.to_dict(),
         "protocol": fold.protocol,
         "fold": fold.index,

@@ -28,7 +28,7 @@ from feltone.lab.training.checkpoint import State
 from feltone.lab.training.ensemble import REST, make_ensemble, stacks_well
 from feltone.lab.training.learner import Learner, Tick
 from feltone.lab.training.stages import Stage
-from feltone.lab.training.step import Step, Totals, TrainingData, make_step
+from feltone.lab.training.step import Step, Taught, Totals, TrainingData, make_step
 
 CHECKPOINT_SECONDS = 60.0  # between checkpoints: a stage of many short epochs would spend its time writing them
 TICK_SECONDS = 0.5  # between reports of progress, each of which waits for the device; each epoch ends with one
@@ -75,7 +75,7 @@ def fit(
 def fit_many(stage: Stage, learners: Sequence[Learner], *, fabric: Fabric, compiled: bool) -> list[float]:
     """`fit` for every learner, all at once: the same weights but for rounding, in far less time on a GPU.
 
-    Networks that stack well make their steps in one (`ensemble.py`); others, and those under a regimen, take turns,
+    Networks that stack well make their steps in one (`ensemble.py`); others, and stages beyond the paper, take turns,
     which a CUDA device works on side by side. Those in one step know equally many classes, and their samples are
     equally many or come in full batches (members with fewer rest at the end of an epoch). A checkpoint does not tell
     whether its learner was alone; learners that stopped at different positions are not stacked. Returns the seconds
@@ -83,7 +83,7 @@ def fit_many(stage: Stage, learners: Sequence[Learner], *, fabric: Fabric, compi
     """
     states = dict(enumerate(_states(learners, fabric)))
     places = list(map(position_of, states.values()))
-    if stage.regimen is None and all(stacks_well(learner.network) for learner in learners):
+    if stage.stacks and all(stacks_well(learner.network) for learner in learners):
         groups = [[number for number, at in enumerate(places) if at == place] for place in dict.fromkeys(places)]
     else:
         groups = [[number] for number in range(len(learners))]
@@ -119,16 +119,18 @@ def side_by_side(fabric: Fabric) -> int:
     return 16 if fabric.device.type == "cuda" else 1
 
 
-def features_of(network: Network, images: NDArray[np.float16], fabric: Fabric, batch: int = 32) -> Tensor:
-    """Feature of every image by a frozen network, in the precision it trains in: float32, (samples, D), on the CPU."""
+def said_of(network: Network, images: NDArray[np.float16], fabric: Fabric, batch: int = 32) -> Taught:
+    """What a frozen network says of every image, in the precision it trains in: float32, on the CPU."""
     network.to(fabric.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     features = torch.empty(len(images), network.config.token_width)
+    logits = torch.empty(len(images), network.classifier.out_features)
     with torch.inference_mode(), fabric.autocast():
         for start in range(0, len(images), batch):
-            chunk = torch.from_numpy(images[start : start + batch]).to(fabric.device, torch.float32)
-            features[start : start + batch] = network(chunk).embedding
+            rows = slice(start, start + batch)
+            said = network(torch.from_numpy(images[rows]).to(fabric.device, torch.float32))
+            features[rows], logits[rows] = said.embedding, said.logits
     network.cpu()
-    return features
+    return Taught(features, logits)
 
 
 def position_of(state: State | None) -> tuple[int, int]:
@@ -191,6 +193,8 @@ class _Course:
                 self.advance.deal(self.learners[0].chance(self.stage, self.epoch))
             order = self.order()
             while self.step < steps:
+                if self.stage.regimen:
+                    self.advance.learn_at(self.stage.learning_rate_at(self.epoch + (self.step + 0.5) / steps))
                 self.learn(order[..., self.step * self.stage.batch : (self.step + 1) * self.stage.batch])
                 yield
                 if self.step == steps or time.monotonic() - self.told_at > TICK_SECONDS:

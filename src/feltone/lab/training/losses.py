@@ -13,12 +13,14 @@ class Expected(NamedTuple):
     """The other side of a loss."""
 
     targets: Tensor  # (B,) class numbers
-    feature: Tensor | None  # (B, D): the frozen teacher's feature of the same images
+    feature: Tensor | None = None  # (B, D): the frozen teacher's feature of the same images
+    logits: Tensor | None = None  # (B, classes): likewise, its answers
     others: Tensor | None = None  # (B,) class numbers of what was mixed into the images
     share: Tensor | None = None  # (B,) how much of an image is its own
 
 
 SMOOTHING = 0.1
+TEMPERATURE = 2.0  # at which a teacher's answers are compared, so that its second choices count
 
 Loss = Callable[[Output, Expected], Tensor]
 
@@ -40,6 +42,16 @@ def smoothed_cross_entropy(output: Output, expected: Expected) -> Tensor:
     return cross_entropy(output, expected, SMOOTHING)
 
 
+def teacher_cross_entropy(output: Output, expected: Expected) -> Tensor:
+    """Cross-entropy against the teacher's probabilities, both at `TEMPERATURE`, scaled to gradients of the usual size.
+
+    Source: Hinton, Vinyals & Dean, "Distilling the knowledge in a neural network", 2015.
+    """
+    assert expected.logits is not None, "a stage that learns a teacher's answers names it"
+    wanted = (expected.logits / TEMPERATURE).softmax(-1)
+    return TEMPERATURE**2 * F.cross_entropy(output.logits.float() / TEMPERATURE, wanted)
+
+
 def feature_l1(output: Output, expected: Expected) -> Tensor:
     """Mean absolute difference between the learner's feature and the teacher's (feature-map matching)."""
     assert expected.feature is not None, "a stage that matches features names its teacher"
@@ -49,5 +61,6 @@ def feature_l1(output: Output, expected: Expected) -> Tensor:
 LOSSES: Mapping[str, Loss] = {
     "cross_entropy": cross_entropy,
     "smoothed_cross_entropy": smoothed_cross_entropy,
+    "teacher_cross_entropy": teacher_cross_entropy,
     "feature_l1": feature_l1,
 }

@@ -1,13 +1,14 @@
 """How a stage is trained beyond the paper: images perturbed as they are learnt from, weight decay, another schedule.
 
-    samples, epoch --deal--> numbers, one row per sample --> image, partner --perturbed--> what is learnt from
+    samples, epoch --deal--> numbers, a row per sample --> image, partner --warped, mixed, masked--> what is learnt from
 
 Chance is dealt per sample and epoch, as the order of the samples is, and everything after it is arithmetic on tensors:
 so a run that was killed continues to the same weights, several processes see what one would see, and a CUDA graph that
 reads the numbers from where they lie can be replayed.
 
-Sources: masks over bands and columns are SpecAugment's (Park et al., Interspeech 2019), mixing is mixup (Zhang et al.,
-ICLR 2018), decay apart from the gradient is AdamW's (Loshchilov & Hutter, ICLR 2019), as is the cosine (ICLR 2017).
+Sources: masks over bands and columns are SpecAugment's (Park et al., Interspeech 2019); warping bands is vocal-tract
+length perturbation (Jaitly & Hinton, ICML workshop 2013); mixing is mixup (Zhang et al., ICLR 2018); decay apart from
+the gradient is AdamW's (Loshchilov & Hutter, ICLR 2019), as is the cosine (ICLR 2017).
 """
 
 import math
@@ -18,8 +19,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 PER_MASK = 2  # numbers: how wide, and where
+FIRST_MASK = 4  # after partner, share, stretch and pitch
 
 
 @dataclass(frozen=True)
@@ -30,24 +33,26 @@ class Regimen:
     column_share: float = 0.1  # of the image's columns, the widest of these masks
     band_masks: int = 2
     band_share: float = 0.1  # of the image's bands, the widest of these masks
-    mixing: float = 0.2  # both parameters of the beta distribution that an image's share is drawn from
+    stretch: float = 0.12  # most that the logarithm of the pace changes by
+    pitch: float = 0.07  # most that the logarithm of the place of a band changes by
+    mixing: float = 0.0  # both parameters of the beta distribution that an image's share is drawn from
     decay: float = 0.05  # of weight matrices, per step, times the learning rate
-    warm_epochs: int = 1  # in which the learning rate rises evenly; then it falls along half a cosine
+    warm_share: float = 0.05  # of a stage, in which the learning rate rises evenly; then it falls along half a cosine
 
     @property
     def numbers(self) -> int:
         """How many are dealt to a sample."""
-        return 2 + PER_MASK * (self.column_masks + self.band_masks)
+        return FIRST_MASK + PER_MASK * (self.column_masks + self.band_masks)
 
-    def rate_at(self, epoch: int, epochs: int, most: float) -> float:
-        """Learning rate of the 0-based epoch.
+    def rate_at(self, done: float, most: float) -> float:
+        """Learning rate where a stage is done to a share of `done`, 0-1.
 
-        >>> [round(Regimen(warm_epochs=2).rate_at(epoch, 6, 1.0), 2) for epoch in range(6)]
-        [0.33, 0.67, 1.0, 0.85, 0.5, 0.15]
+        >>> [round(Regimen(warm_share=0.2).rate_at(done, 1.0), 2) for done in (0, 0.1, 0.2, 0.6, 1)]
+        [0.0, 0.5, 1.0, 0.5, 0.0]
         """
-        if epoch < self.warm_epochs:
-            return most * (epoch + 1) / (self.warm_epochs + 1)
-        return most * 0.5 * (1 + math.cos(math.pi * (epoch - self.warm_epochs) / (epochs - self.warm_epochs)))
+        if done < self.warm_share:
+            return most * done / self.warm_share
+        return most * 0.5 * (1 + math.cos(math.pi * (done - self.warm_share) / (1 - self.warm_share)))
 
 
 class Mixed(NamedTuple):
@@ -58,7 +63,7 @@ class Mixed(NamedTuple):
 
 
 def deal(regimen: Regimen, samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Numbers for every sample, (samples, numbers): its partner's and its own share, then those of its masks."""
+    """Numbers for every sample, (samples, numbers): partner, own share, stretch, pitch, and those of its masks."""
     numbers = rng.random((samples, regimen.numbers))
     numbers[:, 0] = rng.integers(samples, size=samples)
     share = rng.beta(regimen.mixing, regimen.mixing, samples) if regimen.mixing else np.ones(samples)
@@ -77,11 +82,28 @@ def blend(own: Tensor, others: Tensor, share: Tensor) -> Tensor:
     return share * own + (1 - share) * others
 
 
+def warped(images: Tensor, dealt: Tensor, regimen: Regimen) -> Tensor:
+    """Images (B, bands, columns) spoken at another pace by another throat, and as long as the window lets them be."""
+    if not (regimen.stretch or regimen.pitch):
+        return images
+    columns = images.shape[2]
+    places = torch.arange(1, columns + 1, device=images.device)
+    sounding = ((images.amax(1) > 0) * places).amax(1).clamp_min(1)  # columns up to the last that is heard
+    longer = torch.exp(regimen.stretch * (2 * dealt[:, 2] - 1)).minimum(columns / sounding)
+    higher = torch.exp(regimen.pitch * (2 * dealt[:, 3] - 1))
+    map_back = torch.zeros(len(images), 2, 3, device=images.device)  # from a place that is looked at to where it was
+    map_back[:, 0, 0], map_back[:, 0, 2] = 1 / longer, 1 / longer - 1  # time begins at the left edge, -1
+    map_back[:, 1, 1], map_back[:, 1, 2] = 1 / higher, 1 / higher - 1  # and frequency at the lowest band
+    grid = F.affine_grid(map_back, [len(images), 1, *images.shape[1:]], align_corners=False)
+    found = F.grid_sample(images.unsqueeze(1), grid, padding_mode="border", align_corners=False).squeeze(1)
+    return found * (places - 1 < (sounding * longer).ceil()[:, None])[:, None, :]
+
+
 def masked(images: Tensor, dealt: Tensor, regimen: Regimen) -> Tensor:
     """Images (B, bands, columns) with stretches of columns and of bands at the floor, 0."""
     _, bands, columns = images.shape
-    last = 2 + PER_MASK * regimen.column_masks
-    of_columns, of_bands = dealt[:, 2:last], dealt[:, last:]
+    last = FIRST_MASK + PER_MASK * regimen.column_masks
+    of_columns, of_bands = dealt[:, FIRST_MASK:last], dealt[:, last:]
     heard = _outside(of_columns, columns, regimen.column_share)[:, None, :]
     return images * heard * _outside(of_bands, bands, regimen.band_share)[:, :, None]
 

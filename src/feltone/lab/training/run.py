@@ -1,12 +1,12 @@
 """A run: the stages of a recipe on one fold with one seed, in a folder that can be continued (`folder.py`)."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
 
 from feltone.files import write_json
 from feltone.lab import dataset, outside
@@ -15,13 +15,13 @@ from feltone.lab.models.projected import Projected
 from feltone.lab.predictions import key_of
 from feltone.lab.protocols import Fold
 from feltone.lab.recipes import Recipe
-from feltone.lab.training import checkpoint, stopping
+from feltone.lab.training import before, checkpoint, stopping
 from feltone.lab.training.folder import History, claim, load_weights, save_weights, seconds_of, settings
 from feltone.lab.training.learner import Learner, Tick
-from feltone.lab.training.loop import features_of, fit_many
+from feltone.lab.training.loop import fit_many, said_of
 from feltone.lab.training.machine import Machine
-from feltone.lab.training.stages import OUTSIDE, Stage
-from feltone.lab.training.step import TrainingData
+from feltone.lab.training.stages import BEFORE, OUTSIDE, Stage
+from feltone.lab.training.step import Taught, TrainingData
 from feltone.labels import LabelSet
 
 PROJECTION = "projection.safetensors"
@@ -69,10 +69,11 @@ def train_many(
         machine.share_of(stage.batch)
     for run in runs:
         claim(run.out, settings(recipe, run.fold, run.labels, run.seed, machine))
+    learnt = [_learnt_before(recipe, run, machine, cache) for run in runs]
     fabric = machine.fabric()
     stopping.lead()
     fabric.launch()
-    sittings = [_Sitting(recipe, run, fabric, cache) for run in runs]
+    sittings = [_Sitting(recipe, run, known, fabric, cache) for run, known in zip(runs, learnt, strict=True)]
     for stage in recipe.stages:
         begun = [(sitting, learner) for sitting in sittings if (learner := sitting.begin(stage))]
         seconds = fit_many(stage, [learner for _, learner in begun], fabric=fabric, compiled=machine.compiled)
@@ -84,13 +85,26 @@ def train_many(
     return [sitting.done for sitting in sittings]
 
 
+def _learnt_before(recipe: Recipe, run: Run, machine: Machine, cache: Path) -> dict[str, Network]:
+    """Networks that other corpora were learnt by, by the stage that did; trained now where they are not there yet."""
+    if not recipe.before:
+        return {}
+    fold, labels = before.fold_of(run.fold), before.labels_of(run.fold)
+    folder = before.folder_of(settings(recipe.before, fold, labels, run.seed, machine), cache)
+    with ExitStack() as holding:
+        if not stopping.is_helper():
+            before.hold(folder, holding)
+        prior = Run(fold, labels, run.seed, folder, run.on_tick)
+        return train_many(recipe.before, [prior], machine=machine, cache=cache)[0]
+
+
 class _Sitting:
     """A run under way: its samples, and the networks that it has so far."""
 
-    def __init__(self, recipe: Recipe, run: Run, fabric: Fabric, cache: Path) -> None:
+    def __init__(self, recipe: Recipe, run: Run, learnt: dict[str, Network], fabric: Fabric, cache: Path) -> None:
         self.run, self.fabric, self.done = run, fabric, dict[str, Network]()
-        self.recipe, self.cache = recipe, cache
-        self.features = dict[str, Tensor]()  # of frozen teachers
+        self.recipe, self.learnt, self.cache = recipe, learnt, cache
+        self.taught = dict[str, Taught]()  # by frozen teachers
         with fabric.rank_zero_first():  # the others find what it has cached
             self.samples = dataset.load(run.fold.train, run.labels, recipe.features, run.seed, cache)
         history = History(run.out / "history.jsonl", run.on_tick) if fabric.is_global_zero else None
@@ -104,10 +118,10 @@ class _Sitting:
             load_weights(network, weights)
             self.done[stage.name] = network.eval()
             return None
-        feature = self._feature_of(stage.teacher) if stage.teacher else None
-        if stage.teacher == OUTSIDE and feature is not None:
-            network = self._projected(network, stage, feature.shape[1])
-        data = TrainingData(self.samples.images, self.samples.targets, feature)
+        taught = self._taught_by(stage.teacher) if stage.teacher else None
+        if taught and taught.feature.shape[1] != network.config.token_width:
+            network = self._projected(network, stage, taught.feature.shape[1])
+        data = TrainingData(self.samples.images, self.samples.targets, *(taught or ()))
         names = list(map(key_of, self.samples.samples))
         return Learner(network, data, self.run.seed, self._file(stage, "checkpoint"), self.on_tick, names)
 
@@ -124,19 +138,21 @@ class _Sitting:
             save_weights(network, self._file(stage, "safetensors"))
             checkpoint.remove(self._file(stage, "checkpoint"))
 
-    def _feature_of(self, teacher: str) -> Tensor:
-        """What a teacher says of every sample: computed once for all stages that match it."""
-        if teacher == OUTSIDE and teacher not in self.features:
+    def _taught_by(self, teacher: str) -> Taught:
+        """What a teacher says of every sample: computed once for all stages that learn from it."""
+        if teacher == OUTSIDE and teacher not in self.taught:
             assert self.recipe.outside is not None, "a recipe whose stages have a teacher from outside names it"
             of = self.run.fold.train, self.recipe.outside, self.recipe.features, self.run.seed, self.cache
-            self.features[teacher] = torch.from_numpy(outside.features_of(*of))
-        if teacher not in self.features:
-            self.features[teacher] = features_of(self.done[teacher], self.samples.images, self.fabric)
-        return self.features[teacher]
+            self.taught[teacher] = Taught(torch.from_numpy(outside.features_of(*of)))
+        if teacher not in self.taught:
+            self.taught[teacher] = said_of(self.done[teacher], self.samples.images, self.fabric)
+        return self.taught[teacher]
 
     def _initial(self, stage: Stage) -> Network:
         network = build(variant(stage.learner), len(self.run.labels), self.run.seed)
-        if stage.start:
+        if stage.start and stage.start.startswith(BEFORE):
+            before.begin_from(network, self.learnt[stage.start.removeprefix(BEFORE)])
+        elif stage.start:
             network.load_state_dict(self.done[stage.start].state_dict())
         return network
 

@@ -12,6 +12,9 @@ from feltone.lab.training.regimen import Regimen
 OUTSIDE = "outside"
 """The teacher that is no stage: a recipe's frozen encoder of speech."""
 
+BEFORE = "before:"
+"""Begins the name of a stage of the recipe that other corpora were learnt by before (`before.py`)."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -21,7 +24,9 @@ class Stage:
     learner: str  # a variant
     losses: Mapping[str, float]  # loss -> weight
     teacher: str | None = None  # whose features are matched: those of an earlier stage's frozen network, or `OUTSIDE`
-    start: str | None = None  # an earlier stage: its weights are the initial ones
+    start: str | None = (
+        None  # an earlier stage, or `BEFORE` and a stage of what came before: its weights are the initial ones
+    )
     epochs: int = 50
     batch: int = 4
     learning_rate: float = 1e-4
@@ -32,17 +37,24 @@ class Stage:
         unknown = set(self.losses) - set(LOSSES)
         if unknown or not self.losses:
             raise ConfigError(f"stage '{self.name}': losses {sorted(unknown)} unknown; known: {', '.join(LOSSES)}")
-        if "feature_l1" in self.losses and self.teacher is None:
-            raise ConfigError(f"stage '{self.name}': feature_l1 needs a teacher stage")
+        if self.teacher is None and (taught := sorted({"feature_l1", "teacher_cross_entropy"} & set(self.losses))):
+            raise ConfigError(f"stage '{self.name}': {taught[0]} needs a teacher stage")
+        if self.teacher == OUTSIDE and "teacher_cross_entropy" in self.losses:
+            raise ConfigError(f"stage '{self.name}': a teacher from outside gives features, no answers to learn")
         if min(self.epochs, self.batch, self.halve_every) < 1:
             raise ConfigError(f"stage '{self.name}': epochs, batch and halve_every must be at least 1")
         variant(self.learner)
 
-    def learning_rate_at(self, epoch: int) -> float:
-        """Learning rate of the 0-based epoch."""
+    def learning_rate_at(self, epochs: float) -> float:
+        """Learning rate after so many epochs; under a regimen it moves within them, too."""
         if self.regimen:
-            return self.regimen.rate_at(epoch, self.epochs, self.learning_rate)
-        return float(self.learning_rate * 0.5 ** (epoch // self.halve_every))
+            return self.regimen.rate_at(epochs / self.epochs, self.learning_rate)
+        return float(self.learning_rate * 0.5 ** (epochs // self.halve_every))
+
+    @property
+    def stacks(self) -> bool:
+        """Whether several networks may take its steps in one (`ensemble.py`), which knows no more than the paper."""
+        return self.regimen is None and "teacher_cross_entropy" not in self.losses
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; a regimen only where there is one, as recipes of old have none."""

@@ -20,10 +20,17 @@ from torch import Tensor
 from feltone.lab.models import Network, Output
 from feltone.lab.training.graphs import Captured, can_capture
 from feltone.lab.training.losses import LOSSES, Expected
-from feltone.lab.training.regimen import Regimen, blend, deal, masked, mixed
+from feltone.lab.training.regimen import Regimen, blend, deal, masked, mixed, warped
 from feltone.lab.training.stages import Stage
 
 Rows = TypeVar("Rows", Tensor, NDArray[np.int64])
+
+
+class Taught(NamedTuple):
+    """What a frozen teacher says of samples."""
+
+    feature: Tensor  # (samples, D)
+    logits: Tensor | None = None  # (samples, classes); a teacher from outside has none
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,7 @@ class TrainingData:
     images: NDArray[np.float16]  # (samples, mel bands, columns)
     targets: NDArray[np.int64]  # (samples,)
     feature: Tensor | None = None  # (samples, D): the frozen teacher's
+    logits: Tensor | None = None  # (samples, classes): likewise
 
 
 class Totals(NamedTuple):
@@ -50,19 +58,26 @@ class Resident:
         self.dealt = torch.zeros(len(data.targets), regimen.numbers if regimen else 0, device=device)
         self.images = torch.from_numpy(data.images).to(device)
         self.targets = torch.from_numpy(data.targets).to(device)
-        self.feature = None if data.feature is None else data.feature.to(device)
+        given = {"feature": data.feature, "logits": data.logits}
+        self.taught = {name: said.to(device) for name, said in given.items() if said is not None}
 
     def batch(self, rows: Tensor) -> tuple[Tensor, Expected]:
         """Images (B, H, W) in float32, and what is expected of them."""
-        images, feature = self.images[rows].float(), None if self.feature is None else self.feature[rows]
         if not self.regimen:
-            return images, Expected(self.targets[rows], feature)
+            return self.images[rows].float(), Expected(self.targets[rows], **self.said_of(rows))
         dealt = self.dealt[rows]
+        images = warped(self.images[rows].float(), dealt, self.regimen)
+        if not self.regimen.mixing:
+            return masked(images, dealt, self.regimen), Expected(self.targets[rows], **self.said_of(rows))
         partner, share = mixed(dealt)
         images = masked(blend(images, self.images[partner].float(), share), dealt, self.regimen)
-        if self.feature is not None and feature is not None:
-            feature = blend(feature, self.feature[partner], share)
-        return images, Expected(self.targets[rows], feature, self.targets[partner], share)
+        own, others = self.said_of(rows), self.said_of(partner)
+        taught = {name: blend(said, others[name], share) for name, said in own.items()}
+        return images, Expected(self.targets[rows], others=self.targets[partner], share=share, **taught)
+
+    def said_of(self, rows: Tensor) -> dict[str, Tensor]:
+        """What the teacher said of samples."""
+        return {name: said[rows] for name, said in self.taught.items()}
 
     def deal(self, rng: np.random.Generator) -> None:
         """Deal chance anew to every sample; it lies where it lay."""

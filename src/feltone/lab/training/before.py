@@ -1,0 +1,57 @@
+"""What is learnt from other corpora before a fold's own clips: a run of its own, kept and shared.
+
+    recipe.before, the clips of its corpora, seed --once--> CACHE/before/DIGEST, a run like any other
+
+It depends on neither fold nor protocol, so all folds begin from the same; and a clip that a fold divides or tests on is
+not among its clips (`experiment.Experiment.folds`).
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from feltone.errors import BusyError
+from feltone.files import held
+from feltone.lab.models import Network
+from feltone.lab.protocols import Fold
+from feltone.labels import LabelSet
+
+PROTOCOL = "before"
+PATIENCE = 5.0  # seconds between looks at a folder that another process is at work on
+
+
+def fold_of(fold: Fold) -> Fold:
+    """What comes before a fold, as a fold that tests nothing."""
+    return Fold(PROTOCOL, 1, fold.before, ())
+
+
+def labels_of(fold: Fold) -> LabelSet:
+    """Labels of what comes before a fold."""
+    return LabelSet.of(sample.clip.label for sample in fold.before)
+
+
+def folder_of(settings: Mapping[str, object], cache: Path) -> Path:
+    """Where a run with these settings is kept."""
+    text = json.dumps(settings, sort_keys=True)
+    return cache / "before" / hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def hold(folder: Path, holding: ExitStack) -> None:
+    """Hold the folder, after whoever is at work there."""
+    while True:
+        try:
+            holding.enter_context(held(folder))
+        except BusyError:
+            time.sleep(PATIENCE)
+        else:
+            return
+
+
+def begin_from(network: Network, known: Network) -> None:
+    """Give a network the weights of one that tells other labels apart; its classifier stays as drawn."""
+    fresh = {f"classifier.{name}": value for name, value in network.classifier.state_dict().items()}
+    same = network.classifier.out_features == known.classifier.out_features
+    network.load_state_dict(known.state_dict() | ({} if same else fresh))
