@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from feltone.lab.models import Output, build
+from feltone.lab.models import Output, ResidualConfig, build
 from feltone.lab.recipes import recipe
 from feltone.lab.training import loop, losses
 from feltone.lab.training.learner import Learner
@@ -127,6 +127,14 @@ def test_stopped_after_any_step_it_continues_to_the_same_weights(
     continued = stopped_and_continued(STRICT, tmp_path / "interrupted", stop_after, monkeypatch)
     assert same_weights(continued, run_fit(STRICT, tmp_path / "straight"))
     assert not same_weights(continued, run_fit(CLASSIFY, tmp_path / "other"))
+
+
+def test_dropout_and_batch_statistics_survive_an_interruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = ResidualConfig(channels=8, token_width=16)
+    torch.manual_seed(1)  # what a process has drawn before is nothing to a run
+    continued = stopped_and_continued(STRICT, tmp_path / "interrupted", 5, monkeypatch, small)
+    torch.manual_seed(2)
+    assert same_weights(continued, run_fit(STRICT, tmp_path / "straight", config=small))
 
 
 def test_decay_shrinks_matrices_alone(tmp_path: Path) -> None:

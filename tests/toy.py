@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from feltone.lab.models import build
+from feltone.lab.models import NetworkConfig, build
 from feltone.lab.training import loop
 from feltone.lab.training.learner import Tick
 from feltone.lab.training.loop import fit
@@ -29,8 +29,10 @@ def toy_data(count: int = 24, feature: int | None = None) -> TrainingData:
     return TrainingData(images.astype(np.float16), targets.astype(np.int64), taught)
 
 
-def run_fit(stage: Stage, checkpoint: Path, data: TrainingData | None = None, **options) -> torch.nn.Module:
-    network = build(TINY, 2, seed=0)
+def run_fit(
+    stage: Stage, checkpoint: Path, data: TrainingData | None = None, config: NetworkConfig = TINY, **options
+) -> torch.nn.Module:
+    network = build(config, 2, seed=0)
     fabric = PLAIN.fabric()
     settings = {"fabric": fabric, "seed": 0, "compiled": False, "checkpoint": checkpoint} | options
     fit(stage, network, data or toy_data(), **settings)
@@ -50,7 +52,7 @@ class StoppedError(Exception):
 
 
 def stopped_and_continued(
-    stage: Stage, folder: Path, stop_after: int, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, folder: Path, stop_after: int, monkeypatch: pytest.MonkeyPatch, config: NetworkConfig = TINY
 ) -> torch.nn.Module:
     """The network of a run that was stopped after so many steps, each with its checkpoint, and begun again."""
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
@@ -63,5 +65,5 @@ def stopped_and_continued(
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        run_fit(stage, folder, on_tick=stop)
-    return run_fit(stage, folder, on_tick=seen.append)
+        run_fit(stage, folder, config=config, on_tick=stop)
+    return run_fit(stage, folder, config=config, on_tick=seen.append)

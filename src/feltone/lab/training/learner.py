@@ -52,6 +52,10 @@ class Learner:
         """What is dealt in an epoch: a function of seed, stage and epoch alone."""
         return np.random.default_rng([self.seed, _entropy(stage.name), epoch, 1])
 
+    def dice(self, stage: Stage, epoch: int, step: int) -> int:
+        """What a network draws from in a step, alike in every process and after every interruption."""
+        return int(np.random.default_rng([self.seed, _entropy(stage.name), epoch, 2, step]).integers(2**63))
+
     def unsound(self, stage: Stage, place: tuple[int, int], fault: str) -> TrainingError:
         """What to tell of a step in which something went wrong, with the samples that it learnt from.
 

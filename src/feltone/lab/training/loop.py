@@ -221,6 +221,8 @@ class _Course:
         return torch.from_numpy(np.stack(padded)).to(self.fabric.device).squeeze(0)
 
     def learn(self, rows: Tensor) -> None:
+        if self.stage.regimen:  # the paper's networks draw nothing; dropout does, from torch's own generator
+            torch.manual_seed(self.learners[0].dice(self.stage, self.epoch, self.step))
         try:
             self.advance(rows)
         except RuntimeError as fault:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from feltone.lab.models import Network, Output
 from feltone.lab.training.graphs import Captured, can_capture
@@ -93,6 +93,7 @@ class Step(ABC):
 
     def __init__(self, stage: Stage, fabric: Fabric, members: tuple[int, ...], capturable: bool) -> None:
         self.stage, self.fabric, self.device = stage, fabric, fabric.device
+        self.whole = False  # what normalises over batches is given whole ones, alike in every process
         self.captured = Captured(stage.batch) if capturable else None
         # Sums in float64 are those that Python would make of the same numbers; Apple's devices have none.
         exact = torch.float32 if self.device.type == "mps" else torch.float64
@@ -119,7 +120,7 @@ class Step(ABC):
 
     def plainly(self, rows: Tensor) -> None:
         """The step itself."""
-        loss, correct = self.judge(share(rows, self.fabric))
+        loss, correct = self.judge(self.part(rows))
         self.forget()
         self.fabric.backward(loss.sum())
         self.learn(rows)
@@ -127,6 +128,10 @@ class Step(ABC):
         self.loss += loss
         self.correct += correct
         self.sound += self.loss.isfinite()
+
+    def part(self, rows: Tensor) -> Tensor:
+        """This process' part of a batch."""
+        return rows if self.whole else share(rows, self.fabric)
 
     def of_all(self, rows: Tensor, loss: Tensor, correct: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
         """Loss and number of samples recognised of a whole batch, from those of this process' part."""
@@ -199,6 +204,7 @@ class Single(Step):
         network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         runnable = torch.compile(network, dynamic=False) if compiled else network
         super().__init__(stage, fabric, (), capturable)
+        self.whole = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
         self.network, self.data = network, Resident(data, fabric.device, stage.regimen)
         # A graph reads the learning rate from the device.
         rate = torch.tensor(stage.learning_rate, device=self.device) if capturable else stage.learning_rate
@@ -215,7 +221,7 @@ class Single(Step):
         """As `Step.of_all`: the parts are equally large, so that means are means of means."""
         if self.fabric.world_size == 1:
             return loss, correct
-        told = torch.stack([loss.double(), correct / len(share(rows, self.fabric))])
+        told = torch.stack([loss.double(), correct / len(self.part(rows))])
         mean = self.fabric.all_reduce(told, reduce_op="mean")
         return mean[0], (mean[1] * len(rows)).round().long()
 
