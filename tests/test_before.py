@@ -1,19 +1,30 @@
-"""Training in company: other corpora's clips join the training part, and nothing of the test part comes with them."""
+"""What is learnt from other corpora before a fold: once for all folds, never from what the fold tests, and told."""
 
 import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import soundfile
+import torch
+from torch import nn
 
 from feltone.artifact import load
 from feltone.doors import cli
 from feltone.errors import ConfigError
-from feltone.lab import corpora, protocols
-from feltone.lab.experiment import Experiment, Material, joined
+from feltone.files import held
+from feltone.lab import corpora, models, protocols, recipes
+from feltone.lab.augment import COPIES
+from feltone.lab.experiment import Experiment, Material, preceded
 from feltone.lab.ledger import read
-from feltone.lab.recipes import in_company, recipe
+from feltone.lab.models import ResidualConfig, build
+from feltone.lab.recipes import Recipe, after, recipe
+from feltone.lab.training import before
+from feltone_benchmarks import tiny
 
 QUICKLY = ["--accelerator", "cpu", "--no-compile", "--precision", "32", "--threads", "1"]
 SAVEE = {"DC": "a01 d01 f01 h01 n01 sa01 su01", "KL": "a02 n02 su02"}  # speaker -> clips
@@ -33,54 +44,141 @@ def two_corpora(synthetic_emodb: Path, tmp_path_factory: pytest.TempPathFactory)
     return root
 
 
-def test_clips_of_known_labels_join_as_recorded_and_the_test_part_stays(two_corpora: Path) -> None:
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A recipe of the tiny network that can learn first, and a cache of its own."""
+
+    def small() -> Recipe:
+        return replace(tiny.tiny_teacher(), name="small")
+
+    monkeypatch.setattr(models, "VARIANTS", dict(models.VARIANTS) | tiny.NETWORKS)
+    monkeypatch.setattr(recipes, "RECIPES", dict(recipes.RECIPES) | {"small": small, "tiny-teacher": tiny.tiny_teacher})
+    monkeypatch.setattr(recipes, "LEARNS_FIRST", {"small": "tiny-teacher"})
+    monkeypatch.setenv("FELTONE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_all_copies_of_the_other_clips_come_before_and_both_parts_stay(two_corpora: Path) -> None:
     own, others = (corpora.read(name, two_corpora) for name in ("emodb", "savee"))
     for fold in protocols.split("speaker", own):
-        found = joined(fold, [*others, *own])
-        assert found.test == fold.test and found.train[: len(fold.train)] == fold.train
-        added = found.train[len(fold.train) :]
-        assert {sample.clip.corpus for sample in added} == {"savee"}
-        assert all(sample.copy == "original" for sample in added)
-        assert {sample.clip for sample in added} == {clip for clip in others if clip.label != "surprise"}
+        found = preceded(fold, others)
+        assert (found.train, found.test) == (fold.train, fold.test)
+        assert {(sample.clip, sample.copy) for sample in found.before} == {(c, copy) for c in others for copy in COPIES}
         assert protocols.audit(found) == protocols.audit(fold)
+        assert found == preceded(fold, others[::-1])
 
 
-def test_the_corpus_that_is_tested_never_joins(two_corpora: Path) -> None:
-    wanted = Experiment("emodb", two_corpora, "cross", test_corpus="savee", company=("savee", "emodb"))
-    (fold,) = wanted.folds(Material.read("emodb", two_corpora))
-    (alone,) = replace(wanted, company=()).folds(Material.read("emodb", two_corpora))
-    assert fold.train == alone.train and {sample.clip.corpus for sample in fold.test} == {"savee"}
+def test_the_audit_sees_what_came_before(two_corpora: Path) -> None:
+    (fold,) = protocols.split("clean", corpora.read("emodb", two_corpora))
+    leaking = replace(fold, before=fold.test)
+    assert protocols.audit(fold).same_recording == 0 and protocols.audit(leaking).same_recording == 1
 
 
-def test_order_on_the_disk_does_not_matter(two_corpora: Path) -> None:
-    own, others = (corpora.read(name, two_corpora) for name in ("emodb", "savee"))
-    (fold,) = protocols.split("clean", own)
-    assert joined(fold, others) == joined(fold, others[::-1])
-    assert joined(fold, []) == fold
+@pytest.mark.parametrize("corpus", ["emodb", "savee"])
+def test_what_is_divided_or_tested_cannot_come_before(two_corpora: Path, corpus: str) -> None:
+    wanted = Experiment("emodb", two_corpora, "cross", test_corpus="savee", before=(corpus,))
+    with pytest.raises(ConfigError, match=f"corpus '{corpus}' is divided or tested on"):
+        wanted.folds(Material.read("emodb", two_corpora))
 
 
-def test_a_recipe_in_company_is_another_recipe() -> None:
-    alone, found = recipe("paper"), in_company(recipe("paper"), ["savee", "emodb", "savee"])
-    assert found.name == "paper-with-savee-emodb" and found.to_dict()["company"] == ["savee", "emodb"]
-    assert "company" not in alone.to_dict() and found.stages == alone.stages
-    with pytest.raises(ConfigError, match=r"corpus 'iemocap' is not known; known: .*emodb"):
-        in_company(alone, ["iemocap"])
+def test_a_recipe_that_learns_first_is_another_recipe() -> None:
+    alone, found = recipe("honest-student"), after(recipe("honest-student"), ["savee", "emodb", "savee"])
+    assert found.name == "honest-student-after-savee+emodb" and found == recipe(found.name)
+    assert [stage.start for stage in found.stages] == ["before:teacher", "before:student", "matching"]
+    assert [stage.start for stage in alone.stages] == [None, None, "matching"]
+    told = json.loads(json.dumps(found.to_dict()))["before"]
+    assert told["name"] == "honest-student-large" and told["corpora"] == ["savee", "emodb"]
+    assert "before" not in alone.to_dict()
 
 
-def test_what_was_learnt_from_company_is_told(
-    two_corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("name", "corpus", "says"),
+    [
+        ("honest", "iemocap", r"corpus 'iemocap' is not known; known: .*emodb"),
+        ("paper", "savee", "do: honest, honest-st"),
+    ],
+)
+def test_what_cannot_be_learnt_first_is_refused(name: str, corpus: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        after(recipe(name), [corpus])
+
+
+def test_other_labels_leave_the_classifier_as_drawn_and_the_same_ones_take_it() -> None:
+    known = build(ResidualConfig(), 6, seed=1)
+    for classes in (4, 6):
+        network, drawn = build(ResidualConfig(), classes, seed=2), build(ResidualConfig(), classes, seed=2)
+        before.begin_from(network, known)
+        expected = known if classes == 6 else drawn
+        assert same(network.classifier, expected.classifier)
+        assert same(network.blocks, known.blocks) and same(network.embed, known.embed)
+
+
+def same(one: nn.Module, other: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+def test_folds_share_what_comes_before_and_say_so(
+    two_corpora: Path, tmp_path: Path, quick: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("FELTONE_CACHE", str(tmp_path / "cache"))
-    where = ["--corpus", "emodb", "--data", str(two_corpora), "--protocol", "speaker", "--fold", "1"]
-    line = ["train", "smoke", *where, "--with", "savee", "--out", str(tmp_path / "run"), *QUICKLY]
-    assert cli.run(line) == 0
-    folder = tmp_path / "run" / "seed-0" / "fold-1" / "student"
+    where = ["--corpus", "emodb", "--data", str(two_corpora), "--protocol", "speaker"]
+    line = ["train", "small", *where, "--after", "savee", "--out", str(tmp_path / "run"), *QUICKLY]
+    assert cli.run([*line, "--fold", "1"]) == 0
+    (shared,) = (quick / "before").iterdir()
+    written = (shared / "teacher.safetensors").stat().st_mtime_ns
+    assert cli.run([*line, "--fold", "2"]) == 0
+    assert [shared] == list((quick / "before").iterdir())
+    assert (shared / "teacher.safetensors").stat().st_mtime_ns == written
+    folder = tmp_path / "run" / "seed-0" / "fold-1" / "teacher"
     seen = read(folder)
-    assert {clip.corpus for clip in seen} == {"emodb", "savee"} and "surprise" not in load(folder).labels
-    assert load(folder).description["origin"]["recipe"]["name"] == "smoke-with-savee"
-    tested = json.loads((folder.parent / "student.tested.json").read_text())
-    assert tested["recipe"]["company"] == ["savee"]
+    assert {clip.corpus for clip in seen} == {"emodb", "savee"} and "surprise" in {clip.label for clip in seen}
+    assert "surprise" not in load(folder).labels
+    assert load(folder).description["origin"]["recipe"]["name"] == "small-after-savee"
     assert "SAVEE" in (folder / "README.md").read_text()
+    tested = json.loads((folder.parent / "teacher.tested.json").read_text())
+    assert tested["recipe"]["before"]["corpora"] == ["savee"]
     capsys.readouterr()
-    line[line.index("savee")] = "nowhere"
-    assert cli.run(line) == 2 and "corpus 'nowhere' is not known" in capsys.readouterr().err
+
+
+def test_a_fold_begins_where_the_other_corpora_left_off(two_corpora: Path, tmp_path: Path, quick: Path) -> None:
+    """Under a learning rate of nothing, what came before is what comes out."""
+    still = replace(recipe("small"), stages=tuple(replace(s, learning_rate=1e-12) for s in recipe("small").stages))
+    recipes.RECIPES["small"] = lambda: still
+    where = ["--corpus", "emodb", "--data", str(two_corpora), "--protocol", "speaker", "--fold", "1"]
+    for name, options in {"after": ["--after", "savee"], "alone": []}.items():
+        assert cli.run(["train", "small", *where, *options, "--out", str(tmp_path / name), *QUICKLY]) == 0
+    (shared,) = (quick / "before").iterdir()
+    known = build(tiny.TINY, 7, seed=0)
+    before_weights, after_weights, alone_weights = (
+        load_state(folder / "teacher.safetensors")
+        for folder in (shared, *(tmp_path / name / "seed-0" / "fold-1" for name in ("after", "alone")))
+    )
+    inner = [name for name in known.state_dict() if not name.startswith("classifier")]
+    for name in inner:
+        torch.testing.assert_close(after_weights[name], before_weights[name], atol=1e-6, rtol=0)
+    assert any((after_weights[name] - alone_weights[name]).abs().max() > 1e-3 for name in inner)
+
+
+def load_state(file: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(file)
+
+
+def test_who_comes_second_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(before, "PATIENCE", 0.01)
+    holds, release = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with held(tmp_path / "before"):
+            holds.set()
+            release.wait(30)
+
+    other = threading.Thread(target=first)
+    other.start()
+    assert holds.wait(30)
+    threading.Timer(0.3, release.set).start()
+    begun = time.monotonic()
+    with ExitStack() as holding:
+        before.hold(tmp_path / "before", holding)
+        assert release.is_set() and time.monotonic() > begun
+    other.join()

@@ -130,7 +130,7 @@ def test_stopped_after_any_step_it_continues_to_the_same_weights(
 
 
 def test_dropout_and_batch_statistics_survive_an_interruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = ResidualConfig(channels=8, token_width=16)
+    small = ResidualConfig(token_width=16)
     torch.manual_seed(1)  # what a process has drawn before is nothing to a run
     continued = stopped_and_continued(STRICT, tmp_path / "interrupted", 5, monkeypatch, small)
     torch.manual_seed(2)

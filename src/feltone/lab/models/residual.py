@@ -26,6 +26,7 @@ from feltone.lab.models.stem import CoordinateChannels
 FAMILY = "residual"
 REDUCTION = 16  # columns, and bands, per place after the last block
 VARIANCE_FLOOR = 1e-5
+FEWEST_CHANNELS = 12  # torch 2.13 crashes in convolutions from 8 and fewer channels on processors with AVX-512
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class ResidualConfig:
     coordinates: bool = False
 
     def __post_init__(self) -> None:
+        if self.channels < FEWEST_CHANNELS:
+            raise ConfigError(f"residual network: {self.channels} channels; choose {FEWEST_CHANNELS} or more")
         if any(size % REDUCTION for size in self.image):
             raise ConfigError(f"image {self.image} does not divide by {REDUCTION}")
 
