@@ -65,6 +65,11 @@ class Artifact:
         return str(self.description["name"])
 
     @property
+    def unsure_below(self) -> float:
+        """Highest probability below which an answer is unsure; 0 where the model does not say."""
+        return float(self.description.get("unsure_below", 0.0))
+
+    @property
     def patches(self) -> tuple[int, int]:
         """Rows and columns of patches that the network's attention is over; they tile the image."""
         model: Any = self.description.get("model")
@@ -142,6 +147,9 @@ def described(folder: Path) -> Artifact:
         features = FeatureConfig.from_dict(description["features"])
     except FeltoneError as fault:
         raise ArtifactError(f"{file}: {fault}") from None
+    limit = description.get("unsure_below", 0.0)
+    if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 <= limit <= 1:
+        raise ArtifactError(f"{file}: 'unsure_below' is no number between 0 and 1; obtain the model again")
     if description["outputs"] != len(labels):
         counts = f"{len(labels)} labels for {description['outputs']} outputs"
         raise ArtifactError(f"{file}: {counts}; a label is missing or too many")

@@ -58,6 +58,7 @@ class Prediction:
     scores: dict[str, float]  # label -> probability, in the model's order
     seconds: float  # of speech analysed
     cut: bool = False  # whether the recording goes on after what was analysed
+    unsure: bool = False  # whether the highest probability is below what the model's card calls sure
     image: Image = field(repr=False, compare=False, default_factory=lambda: np.zeros((0, 0), np.float32))
     embedding: Array = field(repr=False, compare=False, default_factory=lambda: np.zeros(0, np.float32))
     attention: Array = field(repr=False, compare=False, default_factory=lambda: np.zeros((0, 0, 0), np.float32))
@@ -157,6 +158,7 @@ class Recognizer:
             scores=self._scores(outputs.probabilities[0]),
             seconds=heard.end,
             cut=heard.cut,
+            unsure=self.is_unsure(outputs.probabilities[0]),
             image=heard.image,
             embedding=outputs.embedding[0],
             attention=outputs.attention[0],
@@ -225,6 +227,10 @@ class Recognizer:
                 yield Segment(start, end, self.labels.names[int(chances.argmax())], self._scores(chances))
             else:
                 yield Segment(start, end, SILENCE, dict.fromkeys(self.labels, 0.0))
+
+    def is_unsure(self, probabilities: Array) -> bool:
+        """Whether an answer with these probabilities is better taken for none."""
+        return bool(probabilities.max() < self.artifact.unsure_below)
 
     def _scores(self, probabilities: Array) -> dict[str, float]:
         return {label: float(p) for label, p in zip(self.labels, probabilities, strict=True)}

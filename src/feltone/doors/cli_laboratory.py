@@ -58,6 +58,7 @@ def prepare(corpus: str, root: Path, as_json: bool, seed: int) -> int:
 @click.option("--accelerator", default="auto", help="auto, cpu, cuda, mps.")
 @click.option("--devices", default=1, help="Processes that share every batch.")
 @click.option("--threads", type=int, help="Per process.")
+@click.option("--calibrate", type=PATH, help="Folder of tested folds of strangers: how sure the model may be.")
 @click.option("--tensorboard", type=PATH, help="Folder for TensorBoard curves.")
 def train(
     recipe: str,
@@ -80,6 +81,7 @@ def train(
     accelerator: str,
     devices: int,
     threads: int | None,
+    calibrate: Path | None,
     tensorboard: Path | None,
 ) -> None:
     """Train a recipe on the folds of a protocol, and score it.
@@ -93,7 +95,7 @@ def train(
     machine = Machine.of(accelerator, devices, precision, compile, threads, together)
     wanted = recipe_named(recipe, teacher, teacher_layer, before, machine)
     experiment = Experiment(corpus, data, protocol, seed, folds, folds_from, test_corpus, wanted.corpora_before)
-    train_folds(wanted, experiment, out, fold, seeds, machine, tensorboard)
+    train_folds(wanted, experiment, out, fold, seeds, machine, tensorboard, calibrate)
 
 
 @click.command()

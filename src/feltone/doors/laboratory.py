@@ -10,7 +10,7 @@ from feltone.doors import console
 from feltone.errors import ConfigError, CorpusError, TrainingError
 from feltone.features import DEFAULT
 from feltone.files import write_json
-from feltone.lab import corpora, crossing, dataset, experiment, outside, recipes, report, tables, tested
+from feltone.lab import calibration, corpora, crossing, dataset, experiment, outside, recipes, report, tables, tested
 from feltone.lab.baselines import Baseline, compare_svm, result_of
 from feltone.lab.corpora import verify
 from feltone.lab.experiment import Experiment, Material
@@ -97,6 +97,7 @@ def train_folds(
     seeds: int,
     machine: Machine,
     tensorboard: Path | None,
+    calibrate: Path | None = None,
 ) -> None:
     """Train, export and test every fold (or some) with every seed, then score what is done.
 
@@ -110,6 +111,7 @@ def train_folds(
             for group in experiment.in_groups(jobs, recipe, out, 1):
                 experiment.train_jobs(recipe, material, group, out, machine=machine, on_ticks=[lambda tick: None])
         return
+    sure = calibration.read(calibrate) if calibrate else None
     say_beforehand(recipe, jobs[0], machine)
     if recipe.outside:
         _let_hear(recipe, [job for job in jobs if not experiment.is_trained(job, recipe, out)])
@@ -119,7 +121,9 @@ def train_folds(
             stack.enter_context(shows[0])  # one bar for all, which advance together
             for show in shows[1:]:
                 stack.push(show)
-            done = experiment.train_jobs(recipe, material, group, out, machine=machine, on_ticks=shows)
+            done = experiment.train_jobs(
+                recipe, material, group, out, machine=machine, on_ticks=shows, calibration=sure
+            )
         for job, artifacts in zip(group, done, strict=True):
             if job.fold.test:
                 experiment.judge_fold(artifacts, material, job.fold, job.folds, out, seed=job.seed)

@@ -118,6 +118,7 @@ def described(prediction: Prediction) -> dict[str, Any]:
     scores = {label: round(score, 6) for label, score in prediction.scores.items()}
     return {
         "label": prediction.label,
+        "unsure": prediction.unsure,
         "scores": scores,
         "seconds": round(prediction.seconds, 3),
         "cut": prediction.cut,
@@ -131,8 +132,11 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
         ranked = sorted(row["scores"].items(), key=lambda item: -item[1])
         runner_up = f"{ranked[1][0]} {ranked[1][1]:.0%}"
         length = f"{row['seconds']:.1f} s" + (" (cut)" if row["cut"] else "")
-        shown.append([row["file"], row["label"], f"{ranked[0][1]:.0%}", runner_up, length])
+        label = row["label"] + (" (unsure)" if row["unsure"] else "")
+        shown.append([row["file"], label, f"{ranked[0][1]:.0%}", runner_up, length])
     console.table(["file", "emotion", "score", "then", "analysed"], shown, numeric=(2, 4))
+    if any(row["unsure"] for row in rows):
+        console.say("(unsure): less sure than this model has to be, by its card, to be right often enough")
     if any(row["cut"] for row in rows):
         console.say("(cut): the recording goes on; --timeline recognises all of it")
 

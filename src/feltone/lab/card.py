@@ -20,6 +20,7 @@ AFTER = {
     "vit": "Kim & Lee (IEEE Access 2024)",
     "septr": "Ristea, Ionescu & Khan (Interspeech 2022)",
     "ast": "Gong, Chung & Glass (Interspeech 2021)",
+    "residual": "He et al. (CVPR 2016)",
 }
 """Family of networks -> whose idea it is."""
 
@@ -74,7 +75,7 @@ def write(description: Mapping[str, Any], scores: str | None, rows: Sequence[Map
             "",
             f"{source['title']} ({origin['audio']} audio; licence: {source['licence']}). {source['citation']}",
             "",
-            f"{_begun(description['model'])}{_taught(origin['recipe'])}"
+            f"{_begun(description['model'])}{_learnt_first(origin['recipe'])}{_taught(origin['recipe'])}"
             f"Recipe `{origin['recipe']['name']}`, protocol `{origin['protocol']}`, "
             f"seed {origin['seed']}, "
             f"{origin['train_seconds'] / 60:.0f} minutes on one machine; commit {origin['commit']}. Every clip it has "
@@ -84,6 +85,7 @@ def write(description: Mapping[str, Any], scores: str | None, rows: Sequence[Map
             "",
             scores or "Not measured beyond its own run; see `feltone evaluate`.",
             "",
+            *_sureness(description),
             *_parity(description.get("parity", {})),
             USE.format(name=description["name"], **features),
         ]
@@ -99,7 +101,7 @@ def header(description: Mapping[str, Any], rows: Iterable[Mapping[str, Any]] = (
         description: what `artifact.json` says.
         rows: results of networks of the same recipe.
     """
-    names = description["origin"]["corpus"].split("+")
+    names = [*description["origin"]["corpus"].split("+"), *_before(description["origin"]["recipe"])]
     known = [CORPORA[name] for name in names if name in CORPORA]
     free = len(known) == len(names) and all(corpus.shippable for corpus in known)
     other = {"license": "other", "license_name": "terms-of-the-recordings", "license_link": "README.md"}
@@ -131,9 +133,36 @@ def _result(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"task": task, "dataset": {"type": row["corpus"], "name": place, "split": "test"}, "metrics": metrics}
 
 
+def _sureness(description: Mapping[str, Any]) -> list[str]:
+    """How sure it may be, where it was calibrated."""
+    told = description.get("calibration")
+    if not told:
+        return []
+    return [
+        "## When it is unsure",
+        "",
+        f"Below a highest probability of {told['unsure_below']:.2f} an answer is marked `unsure`. On {told['clips']:,} "
+        f"clips of speakers that networks of its recipe had not learnt from (`{told['row'].removesuffix('.json')}`) "
+        f"{told['answered']:.0%} of the answers were sure, and {told['right']:.0%} of these right. Its probabilities "
+        f"are at the temperature {told['temperature']:.2f} that suited these clips best: expected calibration error "
+        f"{100 * told['ece_after']:.1f} points there, {100 * told['ece_before']:.1f} without.",
+        "",
+    ]
+
+
 def _begun(model: Mapping[str, Any]) -> str:
     weights = model.get("weights", "random")
     return "" if weights == "random" else f"Training began from the weights of `{weights}`. "
+
+
+def _before(recipe: Mapping[str, Any]) -> list[str]:
+    """Corpora that were learnt from before the one that the artefact names."""
+    return list(recipe.get("before", {}).get("corpora", []))
+
+
+def _learnt_first(recipe: Mapping[str, Any]) -> str:
+    names = _before(recipe)
+    return f"It learnt from {' and '.join(names)} first, by recipe `{recipe['before']['name']}`. " if names else ""
 
 
 def _taught(recipe: Mapping[str, Any]) -> str:

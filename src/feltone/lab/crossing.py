@@ -26,7 +26,7 @@ def corpus_of(fold: Fold, trained_on: str) -> str:
 
 def audio_of(fold: Fold) -> str:
     """What was done to the recordings of either side, or "original"."""
-    return corpora.audio_of(sample.clip for part in (fold.learnt, fold.test) for sample in part)
+    return corpora.audio_of(sample.clip for part in (fold.train, fold.test) for sample in part)
 
 
 def classes_of(fold: Fold) -> Classes | None:

@@ -21,6 +21,7 @@ from feltone.errors import ConfigError
 from feltone.files import UNFINISHED, held, write_text
 from feltone.lab import corpora, crossing, dataset, judging, protocols, provenance
 from feltone.lab.augment import COPIES
+from feltone.lab.calibration import Calibration
 from feltone.lab.corpora import CORPORA, Clip, manifest
 from feltone.lab.export import Origin, export
 from feltone.lab.models import Network
@@ -169,6 +170,7 @@ def train_jobs(
     *,
     machine: Machine,
     on_ticks: Sequence[Callable[[Tick], None]],
+    calibration: Calibration | None = None,
 ) -> list[dict[str, Artifact]]:
     """Train and export the networks of jobs of alike size, all at once; what is already done is not done again.
 
@@ -189,13 +191,20 @@ def train_jobs(
         if is_helper():
             return []
         for run, networks in zip(runs, trained, strict=True):
-            export_run(recipe, material, run, networks, machine.accelerator)
+            export_run(recipe, material, run, networks, machine.accelerator, calibration)
     folders = [run_folder(out, job.seed, job.fold.index) for job in group]
     return [{stage: load_artifact(folder / stage) for stage in kept_stages(recipe)} for folder in folders]
 
 
-def export_run(recipe: Recipe, material: Material, run: Run, networks: Mapping[str, Network], accelerator: str) -> None:
-    """Make artefacts of the networks of a run that are worth keeping."""
+def export_run(
+    recipe: Recipe,
+    material: Material,
+    run: Run,
+    networks: Mapping[str, Network],
+    accelerator: str,
+    calibration: Calibration | None = None,
+) -> None:
+    """Make artefacts of the networks of a run that are worth keeping, the last stage's calibrated."""
     seconds = sum(seconds_of(run.out).values())
     some = run.fold.train[::7]
     images = dataset.load(some, run.labels, recipe.features, run.seed, dataset.cache_folder()).images
@@ -207,7 +216,8 @@ def export_run(recipe: Recipe, material: Material, run: Run, networks: Mapping[s
         name = f"{stage}-{material.name}"
         origin = origin_of(material, recipe, run.fold, run.seed, name, variant, seconds, accelerator)
         examples = images.astype(np.float32)
-        export(networks[stage], run.labels, recipe.features, origin, trained_on, examples, unfinished)
+        sure = calibration if stage == recipe.stages[-1].name else None
+        export(networks[stage], run.labels, recipe.features, origin, trained_on, examples, unfinished, sure)
         shutil.rmtree(folder, ignore_errors=True)  # what earlier versions left there when they were killed
         unfinished.replace(folder)  # an artefact is there when all of it is
 

@@ -23,6 +23,7 @@ from feltone.artifact import Artifact
 from feltone.features import FeatureConfig
 from feltone.files import write_atomically, write_text
 from feltone.lab import card, ledger
+from feltone.lab.calibration import Calibration, cooled
 from feltone.lab.corpora.clip import Clip, manifest_digest
 from feltone.lab.models import Network
 from feltone.lab.models.cost import multiply_adds, parameters
@@ -64,6 +65,7 @@ def export(
     trained_on: Sequence[Clip],
     images: NDArray[np.float32],
     folder: Path,
+    calibration: Calibration | None = None,
 ) -> Artifact:
     """Write the artefact of a network.
 
@@ -74,8 +76,11 @@ def export(
         trained_on: every clip it has seen, for the ledger.
         images: float32 (n, mel bands, columns), to measure parity on.
         folder: of the artefact, made when missing.
+        calibration: how sure it may be; its classifier is cooled and its card says so.
     """
     network = network.cpu().float().eval()
+    if calibration:
+        network = cooled(network, calibration.temperature)
     folder.mkdir(parents=True, exist_ok=True)
     save_weights(network, folder / "model.safetensors")
     write_graph(network, features, folder / artifact.GRAPHS["fp32"])
@@ -92,6 +97,8 @@ def export(
         "manifest_sha256": manifest_digest(set(trained_on)),
         "origin": {key: value for key, value in vars(origin).items() if key not in ("name", "variant")},
     }
+    if calibration:
+        description |= {"calibration": calibration.to_dict(), "unsure_below": calibration.unsure_below}
     sealed = artifact.seal(folder, description)
     description["parity"] = {name: parity(network, sealed, name, images[:PARITY_IMAGES]) for name in artifact.GRAPHS}
     description["golden"] = checks.golden(sealed)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from feltone.errors import ConfigError, CorpusError, ProtocolError
 from feltone.files import held, write_json
-from feltone.lab import crossing, dataset, protocols, provenance, tested
+from feltone.lab import dataset, protocols, provenance, tested
 from feltone.lab.evaluate import RunFacts
 from feltone.lab.experiment import Experiment, Material, chosen, kept_stages, run_folder
 from feltone.lab.judging import Exam
@@ -276,7 +276,7 @@ def judged(one: Planned, stage: str, network: Network, folder: Path, machine: Ma
     )
     exam = Exam(job.fold, job.seed, stage, one.material.name)
     answers = exam.by_network(network, job.labels, made.features, machine.fabric().device)
-    return FoldResult(answers, protocols.audit(job.fold), job.folds, _plain(made), crossing.audio_of(job.fold), facts)
+    return FoldResult(answers, protocols.audit(job.fold), job.folds, _plain(made), one.material.audio, facts)
 
 
 def _folder(one: Planned, out: Path) -> Path:

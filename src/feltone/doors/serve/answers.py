@@ -13,7 +13,14 @@ SCORES = {
     "neutral": 0.01,
     "sadness": 0.01,
 }
-HEARD: dict[str, Any] = {"file": "clip.wav", "label": "anger", "scores": SCORES, "seconds": 2.03, "cut": False}
+HEARD: dict[str, Any] = {
+    "file": "clip.wav",
+    "label": "anger",
+    "unsure": False,
+    "scores": SCORES,
+    "seconds": 2.03,
+    "cut": False,
+}
 REFUSALS: dict[int, tuple[str, str, str]] = {
     400: ("malformed", "the body cannot be read: Missing boundary in multipart.", "send multipart/form-data"),
     401: ("unauthorised", "this service asks for a token", "send the header 'Authorization: Bearer TOKEN'"),
@@ -65,6 +72,7 @@ class Heard(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [HEARD]})
     file: str = Field(description="the name it was sent under")
     label: str
+    unsure: bool = Field(description="whether the highest score is below what the model's card calls sure")
     scores: dict[str, float] = Field(description="label -> probability, in the model's order")
     seconds: float = Field(description="of speech analysed")
     cut: bool = Field(description="whether the recording goes on after what was analysed")

@@ -62,8 +62,9 @@ async def _predicted(service: Service, file: UploadFile) -> dict[str, Any] | Fau
             heard = await service.decode(decoder, _heard, service.recognize, decoder, file.file)
     except FeltoneError as fault:
         return unreadable(fault, NAME)
-    found = verdict(service.recognize, await service.batcher.recognise(heard.image))
-    return described(Prediction(seconds=heard.end, cut=heard.cut, **found))
+    chances = await service.batcher.recognise(heard.image)
+    found, unsure = verdict(service.recognize, chances), service.recognize.is_unsure(chances)
+    return described(Prediction(seconds=heard.end, cut=heard.cut, unsure=unsure, **found))
 
 
 def _heard(recognize: Recognizer, decoder: Decoder, file: IO[bytes]) -> Heard:
