@@ -1,4 +1,4 @@
-"""How sure a model may be: the temperature that suits its answers, the confidence that keeps a promise, and who hears."""
+"""How sure a model may be: the temperature that suits it, the confidence that keeps a promise, and who is told."""
 
 import json
 from dataclasses import replace
