@@ -149,6 +149,9 @@ def say_beforehand(recipe: Recipe, first: Job, machine: Machine) -> None:
     """What is to be known before training begins."""
     if first.fold.warning:
         console.say(f"warning: {first.fold.warning}")
+    if recipe.before:
+        kept = f"learnt once by {recipe.before.name} and kept below {dataset.cache_folder() / 'before'}"
+        console.say(f"{' and '.join(recipe.corpora_before)} come first: {kept}")
     if machine.devices > 1:
         told = {stage.batch: machine.share_of(stage.batch) for stage in recipe.stages}
         shares = ", ".join(f"batches of {batch} as {machine.devices} x {share}" for batch, share in told.items())

@@ -33,6 +33,7 @@ class Wanted(NamedTuple):
 
 
 STUDENT, TEACHER = Side("student", "paper"), Side("teacher", "paper")
+HONEST, HONEST_LARGE = Side("residual", "honest-after-crema-d"), Side("residual", "honest-large")
 WANTED: tuple[Wanted, ...] = (
     Wanted("student or its teacher, 6/5", STUDENT, TEACHER),
     Wanted("student or its teacher, 12/12", Side("student", "paper-12"), Side("teacher", "paper-12")),
@@ -43,6 +44,12 @@ WANTED: tuple[Wanted, ...] = (
     Wanted("student of 12/12 or AST", Side("student", "paper-12"), Side("ast", None)),
     Wanted("student or SepTr", STUDENT, Side("septr", None)),
     Wanted("student or ComParE and SVM", STUDENT, Side("compare-svm", None)),
+    Wanted("honest or the paper's student", HONEST, STUDENT),
+    Wanted("honest or ComParE and SVM", HONEST, Side("compare-svm", None)),
+    Wanted("honest, of a large corpus, or ComParE and SVM", HONEST_LARGE, Side("compare-svm", None)),
+    Wanted("honest after CREMA-D or from random weights", HONEST, Side("residual", "honest")),
+    Wanted("honest or its student", HONEST, Side("student", "honest-student-after-crema-d")),
+    Wanted("honest, of a large corpus, or its student", HONEST_LARGE, Side("student", "honest-student-large")),
 )
 
 
