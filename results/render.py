@@ -37,6 +37,7 @@ ROWS = tables.read_rows(ROOT / "results" / "accuracy")
 DOCUMENTS = (
     "README.md",
     "RESULTS.md",
+    "docs/honest.md",
     "docs/protocols.md",
     "docs/reliability.md",
     "docs/responsible-use.md",

@@ -81,6 +81,24 @@ def test_the_parity_that_is_stored_is_the_parity_there_is(
         assert stored["max_probability_difference"] < bound and stored["images"] == len(images)
 
 
+@pytest.mark.parametrize("name", ["residual", "student-relative"])
+def test_networks_for_honest_protocols_say_the_same_from_their_graph(
+    name: str, images: np.ndarray, tmp_path: Path
+) -> None:
+    """In particular of recordings that end early, which both see relative to what is heard of them."""
+    honest = build(VARIANTS[name], len(LABELS), seed=3).eval()
+    short = images.copy()
+    short[0, :, 40:], short[1:3, :, 90:] = 0, 0
+    recognize = feltone.load(export(honest, LABELS, FeatureConfig(), ORIGIN, CLIPS, images, tmp_path / "toy").folder)
+    with torch.inference_mode():
+        expected = honest(torch.from_numpy(short))
+    for rows in (slice(0, 1), slice(1, 3), slice(0, 5)):  # the second and third end with silence that can be merged
+        found = recognize.images(short[rows])
+        assert np.abs(found.probabilities - softmax(expected.logits[rows].numpy())).max() < 1e-4
+        assert np.abs(found.attention - expected.attention[rows].numpy()).max() < 1e-4
+    assert recognize.merges_silence is (name == "student-relative")
+
+
 def test_safetensors_beside_the_graph_hold_the_same_weights(sealed: artifact.Artifact, network: PatchViT) -> None:
     stored = safetensors.torch.load_file(sealed.folder / "model.safetensors")
     assert all(torch.equal(stored[name], tensor) for name, tensor in network.state_dict().items())
