@@ -20,6 +20,7 @@ import trust_tables
 from feltone import artifact
 from feltone.files import write_text
 from feltone.lab import (
+    ablation_table,
     augment,
     card,
     comparisons,
@@ -212,6 +213,7 @@ def evidence_beside(found: dict) -> dict[str, str]:
         "comparisons": evidence_tables.comparisons(found),
         "leak": evidence_tables.leak(found),
         "emobox_anchors": evidence_tables.emobox_anchors(ROWS),
+        "ablation": ablation_table.table(ROWS),
         "audit": evidence_tables.audit(ROWS),
         "listeners": evidence_tables.listeners(),
         "attention": study_tables.attention(measured("attention")),

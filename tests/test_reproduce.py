@@ -251,3 +251,22 @@ def test_what_says_most_for_its_cost_comes_first() -> None:
     assert order[0] == ("paper", "emodb", "paper")
     assert {recipe for recipe, corpus, _ in order[-20:]} == {"septr"}
     assert order.index(("paper", "crema-d", "paper")) > order.index(("ast", "emodb", "paper"))
+
+
+def test_recipes_for_honest_protocols_are_asked_for_where_they_mean_something() -> None:
+    """Not under `paper`; large ones on the large corpus alone; and no corpus before itself."""
+    asked = [(task.recipe, task.corpus, task.protocol) for task in reproduce.tasks("all") if "honest" in task.recipe]
+    assert {protocol for *_, protocol in asked} == {"clean", "emobox", "speaker"}
+    assert {corpus for recipe, corpus, _ in asked if "large" in recipe} == {"crema-d"}
+    assert not [one for one in asked if one[1] in recipes.recipe(one[0]).corpora_before]
+    ablated = reproduce.tasks("ablation", corpora=["emodb", "crema-d"])
+    assert {task.recipe for task in ablated} > {f"honest-{name}-after-crema-d" for name in recipes.ABLATIONS}
+    assert {(task.corpus, task.protocol) for task in ablated if "no-" in task.recipe} == {("emodb", "emobox")}
+
+
+@pytest.mark.parametrize("name", recipes.ABLATIONS)
+def test_an_ablation_changes_one_thing(name: str) -> None:
+    (whole,), (without,) = (recipes.recipe(recipe).stages for recipe in ("honest", f"honest-{name}"))
+    changed = {key for key, value in vars(whole).items() if value != getattr(without, key)}
+    assert changed in ({"regimen"}, {"losses"})
+    assert recipes.recipe(f"honest-{name}-after-crema-d").before == recipes.recipe("honest-after-crema-d").before

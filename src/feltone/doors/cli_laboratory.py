@@ -87,7 +87,8 @@ def train(
     """Train a recipe on the folds of a protocol, and score it.
 
     RECIPE is honest, honest-large, honest-student, honest-student-large, paper, paper-12, paper-16x16, nope, ast,
-    septr, brief or smoke; ast:WEIGHTS begins from a checkpoint. The same command continues where it stopped.
+    septr, brief, smoke or an ablation such as honest-no-masks; ast:WEIGHTS begins from a checkpoint. The same command
+    continues where it stopped.
     """
     from feltone.doors.laboratory import Experiment, recipe_named, train_folds
     from feltone.lab.training.machine import Machine

@@ -47,9 +47,9 @@ def reproduce(
 ) -> int:
     """Train and score what the published tables are made of.
 
-    WHAT is table1, table2, table3, attention or all. Prints its plan first; what is there is not done again, and the
-    same command continues where it stopped. With --ray, every run is a task of a cluster whose nodes share the folders
-    of corpora, runs, results and cache. `attention` also draws the masks by 128x1 and 16x16 patches.
+    WHAT is table1, table2, table3, attention, honest, ablation or all. Prints its plan first; what is there is not done
+    again, and the same command continues where it stopped. With --ray, every run is a task of a cluster whose nodes
+    share the folders of corpora, runs, results and cache. `attention` also draws the masks by 128x1 and 16x16 patches.
     """
     from feltone.doors.reproduce import draw_attention, reproduce_rows
     from feltone.lab import reproduce as evidence

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,32 @@ def residual(name: str) -> Stage:
     return Stage(name, "residual", losses, epochs=10, batch=16, learning_rate=1.5e-3, regimen=Regimen())
 
 
+ABLATIONS: Mapping[str, Callable[[Stage], Stage]] = {
+    "no-masks": lambda stage: _under(stage, column_masks=0, band_masks=0),
+    "no-warps": lambda stage: _under(stage, stretch=0.0, pitch=0.0),
+    "no-decay": lambda stage: _under(stage, decay=0.0),
+    "no-smoothing": lambda stage: replace(stage, losses={"cross_entropy": 1.0}),
+    "mixing": lambda stage: _under(stage, mixing=0.2),
+}
+"""What is left out of `honest`, or put into it, to see what it is worth -> how; `honest-NAME` is trained so."""
+
+
+def ablated(name: str) -> Recipe:
+    """`honest` without one ingredient, or with one more; beforehand it learns as `honest` does.
+
+    Command: `feltone train honest-no-masks --corpus emodb --data ROOT --protocol emobox --after crema-d --out RUN`, or
+    all of them by `feltone reproduce ablation`.
+    Cost: that of `honest`.
+    """
+    made = honest()
+    return replace(made, name=f"{made.name}-{name}", stages=tuple(map(ABLATIONS[name], made.stages)))
+
+
+def _under(stage: Stage, **changes: Any) -> Stage:
+    assert stage.regimen, "what is ablated is trained under a regimen"
+    return replace(stage, regimen=replace(stage.regimen, **changes))
+
+
 def _in_large(stage: Stage) -> Stage:
     """A stage as thousands of clips want it."""
     return replace(stage, epochs=-(-stage.epochs * 3 // 5), batch=32)
@@ -168,7 +195,11 @@ def smoke() -> Recipe:
     return Recipe("smoke", three_stages("student", "student", epochs=1, halve_every=1))
 
 
-LEARNS_FIRST: Mapping[str, str] = {"honest": "honest-large", "honest-student": "honest-student-large"}
+LEARNS_FIRST: Mapping[str, str] = {
+    "honest": "honest-large",
+    "honest-student": "honest-student-large",
+    **{f"honest-{name}": "honest-large" for name in ABLATIONS},
+}
 """Recipe -> what other corpora are learnt by before it."""
 
 AFTER = "-after-"  # in the name of a recipe, before the corpora that are learnt from first, joined by `+`
@@ -205,6 +236,7 @@ RECIPES: Mapping[str, Callable[[], Recipe]] = {
     "honest-student": honest_student,
     "honest-student-large": honest_student_large,
     "smoke": smoke,
+    **{f"honest-{name}": partial(ablated, name) for name in ABLATIONS},
 }
 
 

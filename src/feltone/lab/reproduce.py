@@ -22,7 +22,7 @@ from feltone.lab.judging import Exam
 from feltone.lab.models import Network
 from feltone.lab.models.cost import multiply_adds, parameters
 from feltone.lab.predictions import key_of
-from feltone.lab.recipes import Recipe, recipe
+from feltone.lab.recipes import ABLATIONS, Recipe, recipe
 from feltone.lab.tested import FoldResult
 from feltone.lab.training.folder import seconds_of
 from feltone.lab.training.learner import Tick
@@ -31,7 +31,6 @@ from feltone.lab.training.run import Run, train_many
 from feltone.lab.training.schedule import Job, groups
 
 PROTOCOLS = ("paper", "clean", "emobox", "speaker", "sentence")
-HONEST = ("clean", "emobox", "speaker")  # that recipes for honest protocols are measured under
 CORPORA = ("emodb", "savee", "ravdess", "crema-d")
 MOST_SEEDS = {"paper": 3, "clean": 3}  # of a protocol of one fold; the others have their folds to speak from
 
@@ -44,6 +43,9 @@ BEYOND = (
 )
 """Recipes for honest protocols; those of `LARGE` corpora have `large` in their names."""
 
+ABLATED = tuple(f"honest-{name}-after-crema-d" for name in ABLATIONS)
+"""What is left out of the first of them, one by one."""
+
 LARGE = ("crema-d",)
 
 TABLES = {
@@ -52,11 +54,16 @@ TABLES = {
     "table3": ("paper", "septr"),
     "attention": ("paper", "paper-16x16"),
     "honest": BEYOND,
+    "ablation": ("honest-after-crema-d", "honest", *ABLATED),
 }
 """Published table, the figure of attention, or what goes beyond them -> the recipes of its rows (SPEC §5)."""
 
-ORDER = ("paper", *BEYOND, "nope", "paper-12", "paper-16x16", "ast", "septr")
+ORDER = ("paper", *BEYOND, *ABLATED, "nope", "paper-12", "paper-16x16", "ast", "septr")
 """All recipes, those first that say most for their cost."""
+
+
+MEASURED_UNDER = dict.fromkeys(BEYOND, ("clean", "emobox", "speaker")) | dict.fromkeys(ABLATED, ("emobox",))
+"""Protocols of recipes that are not for all of them."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,7 @@ def tasks(
         for name in recipes
         if not only or name in only
         for protocol in wanted
-        if protocol in HONEST or name not in BEYOND
+        if protocol in MEASURED_UNDER.get(name, PROTOCOLS)
         for corpus in corpora
         if suits(name, corpus)
     ]
@@ -145,7 +152,7 @@ def tasks(
 
 def suits(name: str, corpus: str) -> bool:
     """Whether a recipe is for a corpus: thousands of clips have one of their own, and nothing learns from itself."""
-    return name not in BEYOND or ("large" in name) == (corpus in LARGE)
+    return name not in (*BEYOND, *ABLATED) or ("large" in name) == (corpus in LARGE)
 
 
 def plan(wanted: Sequence[Task], data: Path, results: Path) -> tuple[list[Planned], list[str]]:
