@@ -14,7 +14,7 @@ from feltone.lab.recipes import recipe
 from feltone.lab.training import loop, losses
 from feltone.lab.training.learner import Learner
 from feltone.lab.training.losses import SMOOTHING, Expected
-from feltone.lab.training.regimen import Regimen, blend, deal, masked, mixed, warped
+from feltone.lab.training.regimen import LEAK, Regimen, blend, deal, masked, mixed, narrowed, warped
 from feltone.lab.training.step import Resident
 from toy import CLASSIFY, PLAIN, TINY, run_fit, same_weights, stopped_and_continued, toy_data
 
@@ -71,6 +71,24 @@ def test_a_warp_moves_what_sounds_and_keeps_it_whole() -> None:
     assert longer == pytest.approx(32 * np.exp(0.2), abs=1.5) and heard == np.ceil(40 * np.exp(0.2))
     assert edges(0, 0.1)[1] == pytest.approx(16.5 * np.exp(0.1) - 0.5, abs=0.2)
     assert edges(0, -0.1)[1] == pytest.approx(16.5 * np.exp(-0.1) - 0.5, abs=0.2)
+
+
+def test_a_telephone_leaves_the_band_it_carries_and_the_loudest_is_one_again() -> None:
+    regimen = replace(NOTHING, narrow=0.5)
+    images = torch.rand(400, 128, 16)
+    images[:, :, 12:] = 0
+    numbers = dealt(regimen)
+    found = narrowed(images, numbers, regimen)
+    changed = (found != images).flatten(1).any(1)
+    assert 0.4 < changed.float().mean() < 0.6 and torch.equal(found[~changed], images[~changed])
+    narrow, wide = found[changed], images[changed]
+    assert torch.allclose(narrow.amax((1, 2)), torch.ones(len(narrow))) and (narrow[:, :, 12:] == 0).all()
+    louder = narrow[:, 22:85, :12] - wide[:, 22:85, :12]  # what every telephone carries, alike in all of its cells
+    assert louder.flatten(1).std(1).max() < 1e-5 and (louder >= -1e-6).all()
+    for outside in (slice(0, 12), slice(97, 128)):
+        quieter = narrow[:, outside, :12] - louder[:, :1, :1]
+        assert (quieter <= LEAK * wide[:, outside, :12] + 1e-5).all()
+    assert narrowed(images, numbers, NOTHING) is images
 
 
 def test_no_warp_pushes_speech_out_of_the_window() -> None:

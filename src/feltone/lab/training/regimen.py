@@ -1,6 +1,7 @@
 """How a stage is trained beyond the paper: images perturbed as they are learnt from, weight decay, another schedule.
 
-    samples, epoch --deal--> numbers, a row per sample --> image, partner --warped, mixed, masked--> what is learnt from
+    samples, epoch --deal--> numbers, a row per sample --> image, partner --perturbed--> what is learnt from
+    perturbed: warped, mixed, then veiled, which is narrowed and masked
 
 Chance is dealt per sample and epoch, as the order of the samples is, and everything after it is arithmetic on tensors:
 so a run that was killed continues to the same weights, several processes see what one would see, and a CUDA graph that
@@ -12,8 +13,8 @@ the gradient is AdamW's (Loshchilov & Hutter, ICLR 2019), as is the cosine (ICLR
 """
 
 import math
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +24,10 @@ from torch.nn import functional as F
 
 PER_MASK = 2  # numbers: how wide, and where
 FIRST_MASK = 4  # after partner, share, stretch and pitch
+PER_LINE = 4  # numbers: whether, the lowest band, the highest, and what leaks through
+LOWEST, HIGHEST = (0.10, 0.165), (0.67, 0.75)
+"""Where a telephone's band begins and ends, in shares of the mel bands to 8 kHz: 300 Hz is at 0.14, 3,400 at 0.70."""
+LEAK = 0.5  # most that is left of a level outside the band
 
 
 @dataclass(frozen=True)
@@ -36,13 +41,20 @@ class Regimen:
     stretch: float = 0.12  # most that the logarithm of the pace changes by
     pitch: float = 0.07  # most that the logarithm of the place of a band changes by
     mixing: float = 0.0  # both parameters of the beta distribution that an image's share is drawn from
+    narrow: float = 0.0  # share of the samples that are heard through the band of a telephone
     decay: float = 0.05  # of weight matrices, per step, times the learning rate
     warm_share: float = 0.05  # of a stage, in which the learning rate rises evenly; then it falls along half a cosine
 
     @property
     def numbers(self) -> int:
         """How many are dealt to a sample."""
-        return FIRST_MASK + PER_MASK * (self.column_masks + self.band_masks)
+        masks = PER_MASK * (self.column_masks + self.band_masks)
+        return FIRST_MASK + masks + (PER_LINE if self.narrow else 0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; `narrow` only where there is some, as results of old know nothing of it."""
+        told = asdict(self)
+        return told if self.narrow else {name: value for name, value in told.items() if name != "narrow"}
 
     def rate_at(self, done: float, most: float) -> float:
         """Learning rate where a stage is done to a share of `done`, 0-1.
@@ -99,11 +111,33 @@ def warped(images: Tensor, dealt: Tensor, regimen: Regimen) -> Tensor:
     return found * (places - 1 < (sounding * longer).ceil()[:, None])[:, None, :]
 
 
+def veiled(images: Tensor, dealt: Tensor, regimen: Regimen) -> Tensor:
+    """Images (B, bands, columns) of which something is out of sight: narrowed, then masked."""
+    return masked(narrowed(images, dealt, regimen), dealt, regimen)
+
+
+def narrowed(images: Tensor, dealt: Tensor, regimen: Regimen) -> Tensor:
+    """Images (B, bands, columns), some through a telephone: little is left outside its band, the loudest is 1 again."""
+    if not regimen.narrow:
+        return images
+    whether, low, high, leak = dealt[:, -PER_LINE:, None].unbind(1)  # each (B, 1)
+    place = torch.linspace(0, 1, images.shape[1], device=images.device)
+    inside = (place >= _within(LOWEST, low)) & (place <= _within(HIGHEST, high))
+    left = images * torch.where(inside, 1.0, LEAK * leak).unsqueeze(2)
+    louder = 1 - left.amax((1, 2), keepdim=True)
+    return torch.where((whether < regimen.narrow).unsqueeze(2), (left + louder * (left > 0)).clamp(0, 1), images)
+
+
+def _within(limits: tuple[float, float], share: Tensor) -> Tensor:
+    return limits[0] + (limits[1] - limits[0]) * share
+
+
 def masked(images: Tensor, dealt: Tensor, regimen: Regimen) -> Tensor:
     """Images (B, bands, columns) with stretches of columns and of bands at the floor, 0."""
     _, bands, columns = images.shape
-    last = FIRST_MASK + PER_MASK * regimen.column_masks
-    of_columns, of_bands = dealt[:, FIRST_MASK:last], dealt[:, last:]
+    middle = FIRST_MASK + PER_MASK * regimen.column_masks
+    last = middle + PER_MASK * regimen.band_masks
+    of_columns, of_bands = dealt[:, FIRST_MASK:middle], dealt[:, middle:last]
     heard = _outside(of_columns, columns, regimen.column_share)[:, None, :]
     return images * heard * _outside(of_bands, bands, regimen.band_share)[:, :, None]
 

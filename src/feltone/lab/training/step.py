@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from feltone.lab.models import Network, Output
 from feltone.lab.training.graphs import Captured, can_capture
 from feltone.lab.training.losses import LOSSES, Expected
-from feltone.lab.training.regimen import Regimen, blend, deal, masked, mixed, warped
+from feltone.lab.training.regimen import Regimen, blend, deal, mixed, veiled, warped
 from feltone.lab.training.stages import Stage
 
 Rows = TypeVar("Rows", Tensor, NDArray[np.int64])
@@ -68,9 +68,9 @@ class Resident:
         dealt = self.dealt[rows]
         images = warped(self.images[rows].float(), dealt, self.regimen)
         if not self.regimen.mixing:
-            return masked(images, dealt, self.regimen), Expected(self.targets[rows], **self.said_of(rows))
+            return veiled(images, dealt, self.regimen), Expected(self.targets[rows], **self.said_of(rows))
         partner, share = mixed(dealt)
-        images = masked(blend(images, self.images[partner].float(), share), dealt, self.regimen)
+        images = veiled(blend(images, self.images[partner].float(), share), dealt, self.regimen)
         own, others = self.said_of(rows), self.said_of(partner)
         taught = {name: blend(said, others[name], share) for name, said in own.items()}
         return images, Expected(self.targets[rows], others=self.targets[partner], share=share, **taught)
