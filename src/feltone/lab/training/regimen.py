@@ -14,6 +14,7 @@ the gradient is AdamW's (Loshchilov & Hutter, ICLR 2019), as is the cosine (ICLR
 
 import math
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,12 +23,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from feltone.features import hz_to_mel, mel_to_hz
+
 PER_MASK = 2  # numbers: how wide, and where
 FIRST_MASK = 4  # after partner, share, stretch and pitch
-PER_LINE = 4  # numbers: whether, the lowest band, the highest, and what leaks through
-LOWEST, HIGHEST = (0.10, 0.165), (0.67, 0.75)
-"""Where a telephone's band begins and ends, in shares of the mel bands to 8 kHz: 300 Hz is at 0.14, 3,400 at 0.70."""
-LEAK = 0.5  # most that is left of a level outside the band
+PER_LINE = 4  # numbers: whether, where the line's band begins, where it ends, how far its noise is below the loudest
+BEGINS, ENDS = (240.0, 360.0), (3_000.0, 3_900.0)  # Hz, about the 300 and 3,400 of a telephone
+ORDER = 8  # of the line's filter: four poles, there and back
+NOISE_BELOW = (38.0, 58.0)  # dB that the coder's noise is below the loudest band of a column
+CARRIED = 4_000.0  # Hz, beyond which a line carries nothing, and its noise is
+WEAKER = 6.0  # dB weaker
+RANGE, TOP = 80.0, 8_000.0  # of images, in dB and Hz
 
 
 @dataclass(frozen=True)
@@ -117,15 +123,28 @@ def veiled(images: Tensor, dealt: Tensor, regimen: Regimen) -> Tensor:
 
 
 def narrowed(images: Tensor, dealt: Tensor, regimen: Regimen) -> Tensor:
-    """Images (B, bands, columns), some through a telephone: little is left outside its band, the loudest is 1 again."""
+    """Images (B, bands, columns), some as a telephone lets them through: its band, its filter's slopes, its noise."""
     if not regimen.narrow:
         return images
-    whether, low, high, leak = dealt[:, -PER_LINE:, None].unbind(1)  # each (B, 1)
-    place = torch.linspace(0, 1, images.shape[1], device=images.device)
-    inside = (place >= _within(LOWEST, low)) & (place <= _within(HIGHEST, high))
-    left = images * torch.where(inside, 1.0, LEAK * leak).unsqueeze(2)
-    louder = 1 - left.amax((1, 2), keepdim=True)
-    return torch.where((whether < regimen.narrow).unsqueeze(2), (left + louder * (left > 0)).clamp(0, 1), images)
+    whether, begins, ends, below = dealt[:, -PER_LINE:, None].unbind(1)  # each (B, 1)
+    low, high = _within(BEGINS, begins), _within(ENDS, ends)
+    hertz = _centres(images.shape[1], images.device)
+    lost = 20 * torch.log10(
+        1 + ((hertz * hertz - low * high).abs() / (hertz * (high - low))) ** ORDER
+    )  # dB, (B, bands)
+    left = images - (lost / RANGE).unsqueeze(2)
+    quiet = (_within(NOISE_BELOW, below) + WEAKER * (hertz > CARRIED)) / RANGE
+    noisy = torch.maximum(left, left.amax(1, keepdim=True) - quiet.unsqueeze(2)).clamp_min(0)
+    heard = noisy * (images.amax(1, keepdim=True) > 0)
+    louder = (heard + (1 - heard.amax((1, 2), keepdim=True)) * (heard > 0)).clamp(0, 1)
+    return torch.where((whether < regimen.narrow).unsqueeze(2), louder, images)
+
+
+@cache
+def _centres(bands: int, device: torch.device) -> Tensor:
+    """Middle of every band in Hz; kept, since a step that is replayed must not fetch it."""
+    hertz = mel_to_hz(hz_to_mel(np.array(TOP)) * (np.arange(bands) + 0.5) / bands)
+    return torch.from_numpy(hertz.astype(np.float32)).to(device)
 
 
 def _within(limits: tuple[float, float], share: Tensor) -> Tensor:
