@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -157,15 +156,20 @@ ABLATIONS: Mapping[str, Callable[[Stage], Stage]] = {
 """What is left out of `honest`, or put into it, to see what it is worth -> how; `honest-NAME` is trained so."""
 
 
-def ablated(name: str) -> Recipe:
-    """`honest` without one ingredient, or with one more; beforehand it learns as `honest` does.
+def ablation(name: str) -> Callable[[], Recipe]:
+    """The recipe `honest-NAME`: `honest` with that one thing changed; beforehand it learns as `honest` does."""
 
-    Command: `feltone train honest-no-masks --corpus emodb --data ROOT --protocol emobox --after crema-d --out RUN`, or
-    all of them by `feltone reproduce ablation`.
+    def made() -> Recipe:
+        whole = honest()
+        return replace(whole, name=f"{whole.name}-{name}", stages=tuple(map(ABLATIONS[name], whole.stages)))
+
+    made.__doc__ = f"""`honest`, for the table of what its ingredients are worth: {name}.
+
+    Command: `feltone train honest-{name} --corpus emodb --data ROOT --protocol emobox --after crema-d --out RUN`; all of
+    them: `feltone reproduce ablation`.
     Cost: that of `honest`.
     """
-    made = honest()
-    return replace(made, name=f"{made.name}-{name}", stages=tuple(map(ABLATIONS[name], made.stages)))
+    return made
 
 
 def _under(stage: Stage, **changes: Any) -> Stage:
@@ -237,7 +241,7 @@ RECIPES: Mapping[str, Callable[[], Recipe]] = {
     "honest-student": honest_student,
     "honest-student-large": honest_student_large,
     "smoke": smoke,
-    **{f"honest-{name}": partial(ablated, name) for name in ABLATIONS},
+    **{f"honest-{name}": ablation(name) for name in ABLATIONS},
 }
 
 
