@@ -165,8 +165,8 @@ def ablation(name: str) -> Callable[[], Recipe]:
 
     made.__doc__ = f"""`honest`, for the table of what its ingredients are worth: {name}.
 
-    Command: `feltone train honest-{name} --corpus emodb --data ROOT --protocol emobox --after crema-d --out RUN`; all of
-    them: `feltone reproduce ablation`.
+    Command: `feltone train honest-{name} --corpus emodb --data ROOT --protocol emobox --after crema-d --out RUN`; all
+    of them: `feltone reproduce ablation`.
     Cost: that of `honest`.
     """
     return made
