@@ -8,7 +8,8 @@ from feltone.lab.evidence_tables import markdown
 
 Found = Mapping[str, Any]
 
-NETWORKS = ("student", "teacher")
+NETWORKS = ("student", "teacher", "residual")
+RECIPES = ("paper", "honest-after-crema-d", "honest-large", "compare-svm")
 SHOWN = (*NETWORKS, "compare-svm")
 COLUMNS = (0.0, 0.7, 0.9, 0.99, 0.999)  # of the thresholds that are computed
 
@@ -47,10 +48,10 @@ def by_confidence(found: Iterable[Found]) -> str:
 
 
 def chosen(found: Iterable[Found], models: Iterable[str]) -> list[Found]:
-    """Those of some models, of recipe `brief` only where the paper's recipe was not run, corpus by corpus."""
+    """Those of some models, by `RECIPES`; by `brief` only where the paper's was not run, corpus by corpus."""
     of = [one for one in found if one["model"] in models]
     full = {_place(one) for one in of if one["recipe"] != "brief"}
-    kept = [one for one in of if one["recipe"] in ("paper", "compare-svm") or _brief_alone(one, full)]
+    kept = [one for one in of if one["recipe"] in RECIPES or _brief_alone(one, full)]
     order = {model: k for k, model in enumerate(models)}
     return sorted(kept, key=lambda one: (one["corpus"], one["protocol"], order[one["model"]]))
 
