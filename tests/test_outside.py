@@ -258,3 +258,11 @@ def test_what_cannot_teach_is_refused_in_one_line(
     with pytest.raises(ConfigError, match="the student hears 8000 samples a second"):
         slow = FeatureConfig(sample_rate=8_000, max_hz=4_000)
         outside.features_of([], counting([]), slow, 0, tmp_path)
+
+
+def test_an_encoder_has_no_answers_to_be_learnt() -> None:
+    found = outside.taught_by(recipes.recipe("honest-student"), counting([]))
+    assert [(stage.name, stage.teacher, set(stage.losses)) for stage in found.stages] == [
+        ("matching", "outside", {"feature_l1"}),
+        ("student", "outside", {"smoothed_cross_entropy", "feature_l1"}),
+    ]

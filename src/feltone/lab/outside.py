@@ -30,7 +30,7 @@ from feltone.lab.baselines import SAMPLE_RATE, Hearing
 from feltone.lab.corpora.clip import Clip
 from feltone.lab.dataset import Progress
 from feltone.lab.protocols import Sample
-from feltone.lab.training.stages import OUTSIDE
+from feltone.lab.training.stages import OUTSIDE, Stage
 
 if TYPE_CHECKING:
     from feltone.lab.recipes import Recipe
@@ -65,7 +65,7 @@ def teacher_named(teacher: str, layer: int | None, accelerator: str = "cpu") -> 
 
 
 def taught_by(recipe: "Recipe", hearing: Hearing) -> "Recipe":
-    """The recipe with an encoder for a teacher; the stages that trained its own are left out.
+    """The recipe with an encoder for a teacher; what trained its own, and learnt its answers, is left out.
 
     Raises:
         ConfigError: none of its stages has a teacher.
@@ -74,9 +74,15 @@ def taught_by(recipe: "Recipe", hearing: Hearing) -> "Recipe":
     if not teachers:
         raise ConfigError(f"recipe '{recipe.name}': none of its stages has a teacher; choose one such as paper")
     taught = [stage for stage in recipe.stages if stage.name not in teachers]
-    stages = tuple(replace(stage, teacher=OUTSIDE) if stage.teacher else stage for stage in taught)
+    stages = tuple(_heard_by(stage) if stage.teacher else stage for stage in taught)
     short = re.sub(r"[^A-Za-z0-9.+]+", "-", hearing.name.removeprefix("probe-")).strip("-")  # stands in names of files
     return replace(recipe, name=f"{recipe.name}-{short}", stages=stages, outside=hearing)
+
+
+def _heard_by(stage: Stage) -> Stage:
+    """A stage taught by an encoder, which has features and no answers."""
+    losses = {name: weight for name, weight in stage.losses.items() if name != "teacher_cross_entropy"}
+    return replace(stage, teacher=OUTSIDE, losses=losses)
 
 
 def features_of(

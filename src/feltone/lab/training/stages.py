@@ -40,7 +40,7 @@ class Stage:
         if self.teacher is None and (taught := sorted({"feature_l1", "teacher_cross_entropy"} & set(self.losses))):
             raise ConfigError(f"stage '{self.name}': {taught[0]} needs a teacher stage")
         if self.teacher == OUTSIDE and "teacher_cross_entropy" in self.losses:
-            raise ConfigError(f"stage '{self.name}': a teacher from outside gives features, no answers to learn")
+            raise ConfigError(f"stage '{self.name}': a teacher from outside has features to match, no answers to learn")
         if min(self.epochs, self.batch, self.halve_every) < 1:
             raise ConfigError(f"stage '{self.name}': epochs, batch and halve_every must be at least 1")
         variant(self.learner)
