@@ -81,7 +81,7 @@ def _asked(name: str, wanted: Experiment, material: Material, only: Sequence[int
 
 def _of_run(folder: Path, wanted: Experiment, material: Material, stage: str | None) -> Asked:
     """The network of the run of one fold, and that fold."""
-    found = trained.read(folder, stage or trained.last_stage(folder))
+    found = trained.read(folder, stage or trained.last_stage(folder), of_patches=False)
     if found.protocol != wanted.protocol:
         raise ConfigError(f"{folder}: is of protocol {found.protocol}, not {wanted.protocol}; name that one")
     (job,) = experiment.jobs(replace(wanted, seed=found.seed), material, [found.fold], seeds=1)

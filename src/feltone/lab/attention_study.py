@@ -160,7 +160,7 @@ def study(
         "recipe": trained.recipe,
         "stage": trained.stage,
         "variant": trained.variant,
-        "patch": list(trained.network.config.patch),
+        "patch": list(trained.vit.config.patch),
         "protocol": trained.protocol,
         "fold": trained.fold,
         "seed": trained.seed,

@@ -206,5 +206,5 @@ def _named(clips: Sequence[Clip], name: str | None) -> Clip:
 
 
 def _patch(one: Trained) -> str:
-    height, width = one.network.config.patch
+    height, width = one.vit.config.patch
     return f"{height}×{width}"

@@ -55,7 +55,7 @@ def tokens_of(trained: Trained, images: NDArray[np.floating]) -> NDArray[np.floa
     def keep(block: nn.Module, arguments: tuple[Tensor, ...]) -> None:  # noqa: ARG001
         read.append(arguments[0][:, 1:].float().numpy())
 
-    hook = trained.network.blocks[-1].register_forward_pre_hook(keep)
+    hook = trained.vit.blocks[-1].register_forward_pre_hook(keep)
     try:
         for _ in trained.outputs(images):
             pass
@@ -88,7 +88,7 @@ def study(trained: Trained, clips: Sequence[Clip], cache: Path) -> tuple[Floats,
     Raises:
         ConfigError: its patches are not single columns, or there are fewer than four clips.
     """
-    config = trained.network.config
+    config = trained.vit.config
     if config.patch[1] != 1 or config.patches[0] != 1:
         raise ConfigError(f"'{trained.variant}' has patches of {config.patch}; positions are studied on 128 x 1")
     if len(clips) < 4:

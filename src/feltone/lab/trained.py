@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from feltone.errors import ConfigError
 from feltone.features import FeatureConfig
 from feltone.lab.corpora.clip import manifest_digest
-from feltone.lab.models import Output, PatchViT, build, variant
+from feltone.lab.models import Network, Output, PatchViT, build, variant
 from feltone.lab.protocols import Fold
 from feltone.labels import LabelSet
 
@@ -29,7 +29,7 @@ SETTINGS = "settings.json"  # by which the run of one fold is known
 class Trained:
     """A network and how it came to be."""
 
-    network: PatchViT
+    network: Network
     stage: str
     variant: str
     recipe: str
@@ -39,6 +39,12 @@ class Trained:
     fold: int
     seed: int
     manifest: str  # digest of the clips it was trained on
+
+    @property
+    def vit(self) -> PatchViT:
+        """The network, where it was asked for as one of patches."""
+        assert isinstance(self.network, PatchViT), "read with `of_patches`"
+        return self.network
 
     def is_of(self, fold: Fold) -> bool:
         """Whether a fold's training part is what the network was trained on."""
@@ -51,16 +57,17 @@ class Trained:
             yield self.network(torch.from_numpy(np.asarray(images[start : start + BATCH], np.float32)))
 
 
-def read(run: Path, stage: str, *, initial: bool = False) -> Trained:
+def read(run: Path, stage: str, *, initial: bool = False, of_patches: bool = True) -> Trained:
     """The network of one stage of a run.
 
     Args:
         run: folder of one fold, RUN/seed-S/fold-F.
         stage: its name, as the recipe has it.
         initial: the weights that stage would begin from, had it no other stage to begin from.
+        of_patches: whether its class token is to be looked at, which other networks have not.
 
     Raises:
-        ConfigError: no such run or stage, a stage that is not done, or a network without patches.
+        ConfigError: no such run or stage, a stage that is not done, or another network than was asked for.
     """
     told = _settings(run)
     stages = {one["name"]: one for one in told["recipe"]["stages"]}
@@ -68,7 +75,7 @@ def read(run: Path, stage: str, *, initial: bool = False) -> Trained:
         raise ConfigError(f"{run}: has no stage '{stage}'; its stages: {', '.join(stages)}")
     learner = stages[stage]["learner"]
     network = build(variant(learner), len(told["labels"]), told["seed"])
-    if not isinstance(network, PatchViT):
+    if of_patches and not isinstance(network, PatchViT):
         raise ConfigError(f"{run}: '{learner}' has no class token that attends to patches; choose a run of ours")
     if not initial:
         weights = run / f"{stage}.safetensors"
