@@ -22,7 +22,9 @@ from feltone_benchmarks.tiny import CLIPS
 from toy import CLASSIFY, PLAIN, TINY, run_fit, same_weights, stopped_and_continued, toy_data
 
 STRICT = replace(CLASSIFY, regimen=Regimen(mixing=0.2), losses={"smoothed_cross_entropy": 1.0})
-NOTHING = Regimen(column_masks=0, band_masks=0, stretch=0.0, pitch=0.0, mixing=0.0, decay=0.0, warm_share=0.0)
+NOTHING = Regimen(
+    column_masks=0, band_masks=0, stretch=0.0, pitch=0.0, mixing=0.0, narrow=0.0, decay=0.0, warm_share=0.0
+)
 
 
 def dealt(regimen: Regimen, samples: int = 400) -> torch.Tensor:

@@ -151,7 +151,7 @@ ABLATIONS: Mapping[str, Callable[[Stage], Stage]] = {
     "no-decay": lambda stage: _under(stage, decay=0.0),
     "no-smoothing": lambda stage: replace(stage, losses={"cross_entropy": 1.0}),
     "mixing": lambda stage: _under(stage, mixing=0.2),
-    "telephone": lambda stage: _under(stage, narrow=0.15),
+    "no-telephones": lambda stage: _under(stage, narrow=0.0),
 }
 """What is left out of `honest`, or put into it, to see what it is worth -> how; `honest-NAME` is trained so."""
 

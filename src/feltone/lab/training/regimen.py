@@ -13,9 +13,9 @@ the gradient is AdamW's (Loshchilov & Hutter, ICLR 2019), as is the cosine (ICLR
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -47,7 +47,7 @@ class Regimen:
     stretch: float = 0.12  # most that the logarithm of the pace changes by
     pitch: float = 0.07  # most that the logarithm of the place of a band changes by
     mixing: float = 0.0  # both parameters of the beta distribution that an image's share is drawn from
-    narrow: float = 0.0  # share of the samples that are heard through the band of a telephone
+    narrow: float = 0.15  # share of the samples that are heard through a telephone
     decay: float = 0.05  # of weight matrices, per step, times the learning rate
     warm_share: float = 0.05  # of a stage, in which the learning rate rises evenly; then it falls along half a cosine
 
@@ -56,11 +56,6 @@ class Regimen:
         """How many are dealt to a sample."""
         masks = PER_MASK * (self.column_masks + self.band_masks)
         return FIRST_MASK + masks + (PER_LINE if self.narrow else 0)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; `narrow` only where there is some, as results of old know nothing of it."""
-        told = asdict(self)
-        return told if self.narrow else {name: value for name, value in told.items() if name != "narrow"}
 
     def rate_at(self, done: float, most: float) -> float:
         """Learning rate where a stage is done to a share of `done`, 0-1.
