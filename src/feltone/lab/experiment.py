@@ -115,11 +115,8 @@ def preceded(fold: Fold, others: Sequence[Clip]) -> Fold:
     own = {sample.clip.corpus for part in (fold.train, fold.test) for sample in part}
     if twice := sorted({clip.corpus for clip in others} & own):
         raise ConfigError(f"corpus '{twice[0]}' is divided or tested on, so nothing can learn from it before")
-    return replace(fold, before=tuple(Sample(it, copy) for it in sorted(others, key=_key) for copy in COPIES))
-
-
-def _key(clip: Clip) -> str:
-    return clip.key
+    ordered = sorted(others, key=lambda clip: clip.key)
+    return replace(fold, before=tuple(Sample(clip, copy) for clip in ordered for copy in COPIES))
 
 
 def chosen(folds: Sequence[Fold], wanted: Sequence[int] | None) -> list[Fold]:

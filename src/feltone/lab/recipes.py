@@ -125,7 +125,7 @@ def honest_student() -> Recipe:
     """The paper's method with the network of `honest` for a teacher, whose answers are learnt, too.
 
     Command: `feltone train honest-student --corpus emodb --data ROOT --protocol speaker --after crema-d --out RUN`.
-    Cost: three times `honest`.
+    Cost: about four times `honest`, by the time of a step; not run as a whole yet.
     """
     return Recipe("honest-student", _taught())
 
@@ -134,7 +134,7 @@ def honest_student_large() -> Recipe:
     """`honest-student` for thousands of clips.
 
     Command: `feltone train honest-student-large --corpus crema-d --data ROOT --protocol emobox --out RUN`.
-    Cost: three times `honest-large`.
+    Cost: about four times `honest-large`, likewise.
     """
     return Recipe("honest-student-large", tuple(map(_in_large, _taught())))
 

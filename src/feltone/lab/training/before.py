@@ -17,20 +17,15 @@ from feltone.errors import BusyError
 from feltone.files import held
 from feltone.lab.models import Network
 from feltone.lab.protocols import Fold
-from feltone.labels import LabelSet
+from feltone.lab.training.schedule import Job
 
 PROTOCOL = "before"
 PATIENCE = 5.0  # seconds between looks at a folder that another process is at work on
 
 
-def fold_of(fold: Fold) -> Fold:
-    """What comes before a fold, as a fold that tests nothing."""
-    return Fold(PROTOCOL, 1, fold.before, ())
-
-
-def labels_of(fold: Fold) -> LabelSet:
-    """Labels of what comes before a fold."""
-    return LabelSet.of(sample.clip.label for sample in fold.before)
+def job_of(fold: Fold, seed: int) -> Job:
+    """What comes before a fold, as a job that tests nothing."""
+    return Job(Fold(PROTOCOL, 1, fold.before, ()), 1, seed)
 
 
 def folder_of(settings: Mapping[str, object], cache: Path) -> Path:

@@ -188,7 +188,8 @@ class _Course:
         """Train to the end of the stage, a step at a time."""
         steps = self.steps
         while self.epoch < self.stage.epochs:
-            self.advance.learn_at(self.stage.learning_rate_at(self.epoch))
+            if not self.stage.regimen:  # under one the rate moves with every step
+                self.advance.learn_at(self.stage.learning_rate_at(self.epoch))
             if len(self.learners) == 1:  # networks that are stacked leave nothing to chance
                 self.advance.deal(self.learners[0].chance(self.stage, self.epoch))
             order = self.order()

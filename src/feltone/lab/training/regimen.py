@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from feltone.features import hz_to_mel, mel_to_hz
+from feltone.features import DEFAULT, hz_to_mel, mel_to_hz
 
 PER_MASK = 2  # numbers: how wide, and where
 FIRST_MASK = 4  # after partner, share, stretch and pitch
@@ -33,7 +33,7 @@ ORDER = 8  # of the line's filter: four poles, there and back
 NOISE_BELOW = (38.0, 58.0)  # dB that the coder's noise is below the loudest band of a column
 CARRIED = 4_000.0  # Hz, beyond which a line carries nothing, and its noise is
 WEAKER = 6.0  # dB weaker
-RANGE, TOP = 80.0, 8_000.0  # of images, in dB and Hz
+RANGE = -DEFAULT.floor_db  # dB, of images
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def narrowed(images: Tensor, dealt: Tensor, regimen: Regimen) -> Tensor:
 @cache
 def _centres(bands: int, device: torch.device) -> Tensor:
     """Middle of every band in Hz; kept, since a step that is replayed must not fetch it."""
-    hertz = mel_to_hz(hz_to_mel(np.array(TOP)) * (np.arange(bands) + 0.5) / bands)
+    hertz = mel_to_hz(hz_to_mel(np.array(DEFAULT.max_hz)) * (np.arange(bands) + 0.5) / bands)
     return torch.from_numpy(hertz.astype(np.float32)).to(device)
 
 

@@ -89,12 +89,12 @@ def _learnt_before(recipe: Recipe, run: Run, machine: Machine, cache: Path) -> d
     """Networks that other corpora were learnt by, by the stage that did; trained now where they are not there yet."""
     if not recipe.before:
         return {}
-    fold, labels = before.fold_of(run.fold), before.labels_of(run.fold)
-    folder = before.folder_of(settings(recipe.before, fold, labels, run.seed, machine), cache)
+    job = before.job_of(run.fold, run.seed)
+    folder = before.folder_of(settings(recipe.before, job.fold, job.labels, job.seed, machine), cache)
     with ExitStack() as holding:
         if not stopping.is_helper():
             before.hold(folder, holding)
-        prior = Run(fold, labels, run.seed, folder, run.on_tick)
+        prior = Run(job.fold, job.labels, job.seed, folder, run.on_tick)
         return train_many(recipe.before, [prior], machine=machine, cache=cache)[0]
 
 
