@@ -36,6 +36,13 @@ def test_folds_of_several_runs_make_the_row_of_all(tmp_path: Path) -> None:
     assert row["device"] == "machine 1; machine 3"
 
 
+def test_a_seed_that_is_under_way_does_not_count_before_it_has_every_fold() -> None:
+    first = [result(fold, seed=0) for fold in (1, 2, 3)]
+    begun = [result(fold, seed=1) for fold in (1, 2)]
+    assert row_of([*begun, *first]) == row_of(first)
+    assert row_of([*first, *begun, result(3, seed=1)])["seeds"] == [0, 1]
+
+
 def test_a_fold_given_again_replaces_itself_alone(tmp_path: Path) -> None:
     better = result(1, predictions=predictions(1, skill=9.0))
     collected([result(1), result(2)], tmp_path)

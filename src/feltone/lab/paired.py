@@ -15,7 +15,7 @@ from feltone.lab.evaluate import METRICS, Metric, name_of
 from feltone.lab.metrics import Floats
 from feltone.lab.predictions import DECIMALS, Predictions
 from feltone.lab.protocols import TEST_SHARE
-from feltone.lab.tested import FoldResult
+from feltone.lab.tested import FoldResult, complete
 
 RESAMPLES = 2000
 COMPARED = ("wa", "uar")
@@ -116,7 +116,7 @@ def common(first: Sequence[FoldResult], second: Sequence[FoldResult]) -> tuple[l
     """What both were tested on: rows grow fold by fold, and not at the same pace."""
     both = {_run(one) for one in first} & {_run(one) for one in second}
     one, two = ([fold for fold in side if _run(fold) in both] for side in (first, second))
-    return one, two
+    return (complete(one), complete(two)) if both else ([], [])
 
 
 def ratio_tested_to_trained(protocol: str, folds: int) -> float | None:

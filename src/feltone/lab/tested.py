@@ -133,8 +133,17 @@ def kept(results: Path) -> dict[str, list[FoldResult]]:
     return {folder.name: there for folder in folders if (there := in_folder(folder))}
 
 
+def complete(tested: Sequence[FoldResult]) -> list[FoldResult]:
+    """Those of the seeds that have as many folds as any: a seed under way does not count before it has caught up."""
+    folds: dict[int, set[int]] = {}
+    for one in tested:
+        folds.setdefault(one.predictions.seed, set()).add(one.predictions.fold)
+    most = max(map(len, folds.values()))
+    return [one for one in tested if len(folds[one.predictions.seed]) == most]
+
+
 def row_of(tested: Sequence[FoldResult]) -> dict[str, Any]:
-    """The row of tested folds, as plain values.
+    """The row of tested folds, as plain values; of the seeds that are `complete`.
 
     Raises:
         ConfigError: they were trained in different ways, so that one number cannot speak for all.
@@ -144,6 +153,7 @@ def row_of(tested: Sequence[FoldResult]) -> dict[str, Any]:
         if any(getattr(one, what) != getattr(first, what) for one in tested):
             where = f"folds of {first.row_name} differ in their {what}"
             raise ConfigError(f"{where}; delete those of the old one below {FOLDER}/, or keep this one elsewhere")
+    tested = complete(tested)
     facts = asdict(first.facts)
     for what in ("device", "commit", "command", "date"):
         facts[what] = "; ".join(dict.fromkeys(getattr(one.facts, what) for one in tested))
