@@ -12,6 +12,7 @@ from feltone.errors import ConfigError
 from feltone.lab.models import (
     VARIANTS,
     ASTConfig,
+    JoinedConfig,
     ModelConfig,
     NetworkConfig,
     ResidualConfig,
@@ -54,7 +55,7 @@ def test_every_variant_gives_logits_feature_and_attention_that_sums_to_what_the_
     assert output.logits.shape == (2, 7)
     assert output.embedding.shape == (2, config.token_width)
     total = output.attention.sum(-1)
-    if isinstance(config, ResidualConfig):  # whose pooling has nowhere else to look
+    if isinstance(config, ResidualConfig | JoinedConfig):  # whose pooling has nowhere else to look
         assert output.attention.shape == (2, 1, 1, patches) and torch.allclose(total, torch.ones(2, 1, 1))
     else:
         assert output.attention.shape == (2, config.depth, config.heads, patches)

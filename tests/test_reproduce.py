@@ -16,10 +16,10 @@ from PIL import Image
 from feltone.doors import cli
 from feltone.errors import ConfigError
 from feltone.files import held
-from feltone.lab import recipes, reproduce
+from feltone.lab import recipes, reproduce, tasks
 from feltone.lab.protocols import PAPER_WARNING
 from feltone.lab.recipes import Recipe
-from feltone.lab.reproduce import Task
+from feltone.lab.tasks import Task
 from feltone.lab.tested import FoldResult
 from feltone.lab.training.stages import three_stages
 
@@ -65,7 +65,7 @@ def test_a_row_is_pooled_over_its_seeds_and_names_the_command_that_makes_it(fini
     assert row["seeds"] == [0, 1] and row["folds_run"] == [1] and row["leakage"]["same_recording"] == 0
     assert row["command"] == TASK.command and row["train_seconds"] > 0
     verb, what, *options = row["command"].split()[1:]
-    assert (verb, what) == ("reproduce", "all") and reproduce.tasks(what, only=["paper"])
+    assert (verb, what) == ("reproduce", "all") and tasks.tasks(what, only=["paper"])
     assert options[options.index("--protocol") + 1] == "clean"
 
 
@@ -243,11 +243,11 @@ def test_jobs_are_grouped_by_recipe_and_labels_not_by_protocol(finished: Path, s
 )
 def test_what_is_not_known_is_told_with_what_is(arguments: dict, fault: str) -> None:
     with pytest.raises(ConfigError, match=fault):
-        reproduce.tasks(**arguments)
+        tasks.tasks(**arguments)
 
 
 def test_what_says_most_for_its_cost_comes_first() -> None:
-    order = [(task.recipe, task.corpus, task.protocol) for task in reproduce.tasks("all")]
+    order = [(task.recipe, task.corpus, task.protocol) for task in tasks.tasks("all")]
     assert order[0] == ("paper", "emodb", "paper")
     assert {recipe for recipe, corpus, _ in order[-20:]} == {"septr"}
     assert order.index(("paper", "crema-d", "paper")) > order.index(("ast", "emodb", "paper"))
@@ -255,11 +255,11 @@ def test_what_says_most_for_its_cost_comes_first() -> None:
 
 def test_recipes_for_honest_protocols_are_asked_for_where_they_mean_something() -> None:
     """Not under `paper`; large ones on the large corpus alone; and no corpus before itself."""
-    asked = [(task.recipe, task.corpus, task.protocol) for task in reproduce.tasks("all") if "honest" in task.recipe]
+    asked = [(task.recipe, task.corpus, task.protocol) for task in tasks.tasks("all") if "honest" in task.recipe]
     assert {protocol for *_, protocol in asked} == {"clean", "emobox", "speaker"}
     assert {corpus for recipe, corpus, _ in asked if "large" in recipe} == {"crema-d"}
     assert not [one for one in asked if one[1] in recipes.recipe(one[0]).corpora_before]
-    ablated = reproduce.tasks("ablation", corpora=["emodb", "crema-d"])
+    ablated = tasks.tasks("ablation", corpora=["emodb", "crema-d"])
     assert {task.recipe for task in ablated} > {f"honest-{name}-after-crema-d" for name in recipes.ABLATIONS}
     assert {(task.corpus, task.protocol) for task in ablated if "no-" in task.recipe} == {("emodb", "emobox")}
 

@@ -163,7 +163,7 @@ def test_seeds_are_asked_for_in_one_command(
 
     monkeypatch.setattr("feltone.lab.experiment.train_jobs", train_jobs)
     monkeypatch.setattr("feltone.lab.experiment.judge_fold", lambda *_, **__: None)
-    monkeypatch.setattr("feltone.doors.laboratory.evaluate_run", lambda *_, **__: None)
+    monkeypatch.setattr("feltone.doors.train.evaluate_run", lambda *_, **__: None)
     command = ["train", "smoke", "--corpus", "manifest", "--data", str(table), "--protocol", "clean"]
     command += ["--out", str(tmp_path / "run"), "--seed", "3", "--seeds", "2", "--no-compile", "--accelerator", "cpu"]
     assert cli.run([*command, *options]) == 0

@@ -52,6 +52,7 @@ def prepare(corpus: str, root: Path, as_json: bool, seed: int) -> int:
 @click.option("--after", "before", multiple=True, help="Learn from this corpus first, below --data (repeatable).")
 @click.option("--teacher-layer", type=int, help="Of --teacher: the layer that is averaged; default: the last output.")
 @click.option("--seeds", type=click.IntRange(1), default=1, help="So many seeds, from --seed on.")
+@click.option("--join", is_flag=True, help="Of every fold also one model of all its seeds, which is more accurate.")
 @click.option("--together", type=int, help="Runs trained at once, at most; by default 1, on a GPU a fold's seeds.")
 @click.option("--precision", default="auto", help="bf16, 32, or auto: bf16 where the processor has it.")
 @click.option("--compile/--no-compile", default=True, help="Compile the networks (needs a C++ compiler).")
@@ -75,6 +76,7 @@ def train(
     before: tuple[str, ...],
     teacher_layer: int | None,
     seeds: int,
+    join: bool,
     together: int | None,
     precision: str,
     compile: bool,
@@ -90,13 +92,14 @@ def train(
     septr, brief, smoke or an ablation such as honest-no-masks; ast:WEIGHTS begins from a checkpoint. The same command
     continues where it stopped.
     """
-    from feltone.doors.laboratory import Experiment, recipe_named, train_folds
+    from feltone.doors.laboratory import Experiment
+    from feltone.doors.train import recipe_named, train_folds
     from feltone.lab.training.machine import Machine
 
     machine = Machine.of(accelerator, devices, precision, compile, threads, together)
     wanted = recipe_named(recipe, teacher, teacher_layer, before, machine)
     experiment = Experiment(corpus, data, protocol, seed, folds, folds_from, test_corpus, wanted.corpora_before)
-    train_folds(wanted, experiment, out, fold, seeds, machine, tensorboard, calibrate)
+    train_folds(wanted, experiment, out, fold, seeds, machine, tensorboard, calibrate, join)
 
 
 @click.command()

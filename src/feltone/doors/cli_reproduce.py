@@ -52,7 +52,7 @@ def reproduce(
     share the folders of corpora, runs, results and cache. `attention` also draws the masks by 128x1 and 16x16 patches.
     """
     from feltone.doors.reproduce import draw_attention, reproduce_rows
-    from feltone.lab import reproduce as evidence
+    from feltone.lab import tasks
     from feltone.lab.training.machine import Machine
 
     if ray is not None:
@@ -65,8 +65,8 @@ def reproduce(
         if accelerator == "auto":
             accelerator = "cuda" if resources.get("GPU") else "cpu"
     machine = Machine.of(accelerator, 1, precision, compile, threads, together)
-    usual = evidence.PROTOCOLS if what != "attention" else ("paper",)
-    wanted = evidence.tasks(what, corpus or evidence.CORPORA, protocol or usual, recipe, seeds, fold)
+    usual = tasks.PROTOCOLS if what != "attention" else ("paper",)
+    wanted = tasks.tasks(what, corpus or tasks.CORPORA, protocol or usual, recipe, seeds, fold)
     code = reproduce_rows(wanted, data, out, results, machine, only_plan=only_plan, minutes=minutes, ray=ray)
     if what == "attention" and not only_plan:
         draw_attention(wanted, data, out)

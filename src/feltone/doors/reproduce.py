@@ -15,7 +15,8 @@ from feltone.lab.dataset import cache_folder
 from feltone.lab.experiment import Material
 from feltone.lab.models.cost import cost
 from feltone.lab.pace import step_seconds
-from feltone.lab.reproduce import Planned, Task
+from feltone.lab.reproduce import Planned
+from feltone.lab.tasks import Task
 from feltone.lab.training.machine import Machine, best_accelerator
 from feltone.lab.training.stages import Stage
 from feltone.lab.training.stopping import obeyed

@@ -21,6 +21,7 @@ AFTER = {
     "septr": "Ristea, Ionescu & Khan (Interspeech 2022)",
     "ast": "Gong, Chung & Glass (Interspeech 2021)",
     "residual": "He et al. (CVPR 2016)",
+    "joined": "Lakshminarayanan et al. (NeurIPS 2017)",
 }
 """Family of networks -> whose idea it is."""
 
@@ -77,7 +78,7 @@ def write(description: Mapping[str, Any], scores: str | None, rows: Sequence[Map
             "",
             f"{_begun(description['model'])}{_learnt_first(origin['recipe'])}{_taught(origin['recipe'])}"
             f"Recipe `{origin['recipe']['name']}`, protocol `{origin['protocol']}`, "
-            f"seed {origin['seed']}, "
+            f"{_seeds(description['model'], origin['seed'])}, "
             f"{origin['train_seconds'] / 60:.0f} minutes on one machine; commit {origin['commit']}. Every clip it has "
             "seen is listed in `training.csv`.",
             "",
@@ -172,6 +173,12 @@ def _taught(recipe: Mapping[str, Any]) -> str:
     layer = "" if outside.get("layer") is None else f" (layer {outside['layer']})"
     heard = f"openSMILE's {outside['functionals']}" if "functionals" in outside else outside["encoder"]
     return f"It was taught to match the features of `{heard}`{layer}, which has terms of its own. "
+
+
+def _seeds(model: Mapping[str, Any], first: int) -> str:
+    """One seed, or those whose networks are joined."""
+    members = model.get("members")
+    return f"seeds {first} to {first + members - 1}, joined" if members else f"seed {first}"
 
 
 def _sentence(labels: Sequence[str]) -> str:

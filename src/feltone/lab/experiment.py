@@ -203,29 +203,40 @@ def export_run(
 ) -> None:
     """Make artefacts of the networks of a run that are worth keeping, the last stage's calibrated."""
     seconds = sum(seconds_of(run.out).values())
+    for stage, variant in kept_stages(recipe).items():
+        sure = calibration if stage == recipe.stages[-1].name else None
+        export_network(networks[stage], stage, variant, recipe, material, run, seconds, accelerator, sure)
+
+
+def export_network(
+    network: Network,
+    stage: str,
+    variant: str,
+    recipe: Recipe,
+    material: Material,
+    run: Run,
+    seconds: float,
+    accelerator: str,
+    calibration: Calibration | None,
+) -> None:
+    """Make the artefact of a network of a run in its folder, under the name of its stage; once."""
+    folder, unfinished = run.out / stage, run.out / f".{stage}{UNFINISHED}"
+    if (folder / DESCRIPTION).is_file():
+        return
     some = run.fold.train[::7]
     images = dataset.load(some, run.labels, recipe.features, run.seed, dataset.cache_folder()).images
     trained_on = [sample.clip for sample in run.fold.learnt]
-    for stage, variant in kept_stages(recipe).items():
-        folder, unfinished = run.out / stage, run.out / f".{stage}{UNFINISHED}"
-        if (folder / DESCRIPTION).is_file():
-            continue
-        name = f"{stage}-{material.name}"
-        origin = origin_of(material, recipe, run.fold, run.seed, name, variant, seconds, accelerator)
-        examples = images.astype(np.float32)
-        sure = calibration if stage == recipe.stages[-1].name else None
-        export(networks[stage], run.labels, recipe.features, origin, trained_on, examples, unfinished, sure)
-        shutil.rmtree(folder, ignore_errors=True)  # what earlier versions left there when they were killed
-        unfinished.replace(folder)  # an artefact is there when all of it is
+    origin = origin_of(material, recipe, run.fold, run.seed, f"{stage}-{material.name}", variant, seconds, accelerator)
+    examples = images.astype(np.float32)
+    export(network, run.labels, recipe.features, origin, trained_on, examples, unfinished, calibration)
+    shutil.rmtree(folder, ignore_errors=True)  # what earlier versions left there when they were killed
+    unfinished.replace(folder)  # an artefact is there when all of it is
 
 
-def judge_fold(
-    artifacts: dict[str, Artifact], material: Material, fold: Fold, folds: int, out: Path, *, seed: int
-) -> None:
-    """Write what every artefact of a fold says about the test part, with its audit and origin; once."""
-    folder = run_folder(out, seed, fold.index)
+def judge_fold(artifacts: dict[str, Artifact], material: Material, fold: Fold, folds: int, *, seed: int) -> None:
+    """Write what every artefact of a fold says about the test part beside it, with its audit and origin; once."""
     for stage, artifact in artifacts.items():
-        file = folder / f"{stage}{SUFFIX}"
+        file = artifact.folder.parent / f"{stage}{SUFFIX}"
         if not file.is_file():
             write_text(file, judged(artifact, material, fold, folds, seed, stage).to_json())
 

@@ -1,4 +1,4 @@
-"""The evidence: which rows the published tables ask for, what of them is there, and how the rest is made.
+"""The evidence: what is there of the rows that are wanted (`tasks.py`), and how the rest is made.
 
 A task is a recipe on a corpus under a protocol. It falls into jobs, one per fold and seed, each of which ends as a file
 among the results (`tested.py`). A job whose file is there, made by the same recipe on the same test clips, is done and
@@ -13,79 +13,23 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from feltone.errors import ConfigError, CorpusError, ProtocolError
+from feltone.errors import CorpusError, ProtocolError
 from feltone.files import held, write_json
-from feltone.lab import dataset, protocols, provenance, tested
+from feltone.lab import dataset, joining, protocols, provenance, tested
 from feltone.lab.evaluate import RunFacts
 from feltone.lab.experiment import Experiment, Material, chosen, kept_stages, run_folder
 from feltone.lab.judging import Exam
 from feltone.lab.models import Network
 from feltone.lab.models.cost import multiply_adds, parameters
 from feltone.lab.predictions import key_of
-from feltone.lab.recipes import ABLATIONS, Recipe, recipe
+from feltone.lab.recipes import Recipe, recipe
+from feltone.lab.tasks import BEYOND, Task
 from feltone.lab.tested import FoldResult
 from feltone.lab.training.folder import seconds_of
 from feltone.lab.training.learner import Tick
 from feltone.lab.training.machine import Machine
 from feltone.lab.training.run import Run, train_many
 from feltone.lab.training.schedule import Job, groups
-
-PROTOCOLS = ("paper", "clean", "emobox", "speaker", "sentence")
-CORPORA = ("emodb", "savee", "ravdess", "crema-d")
-MOST_SEEDS = {"paper": 3, "clean": 3}  # of a protocol of one fold; the others have their folds to speak from
-
-BEYOND = (
-    "honest-after-crema-d",
-    "honest-large",
-    "honest-student-after-crema-d",
-    "honest-student-large",
-    "honest",
-)
-"""Recipes for honest protocols; those of `LARGE` corpora have `large` in their names."""
-
-ABLATED = tuple(f"honest-{name}-after-crema-d" for name in ABLATIONS)
-"""What is left out of the first of them, one by one."""
-
-LARGE = ("crema-d",)
-
-TABLES = {
-    "table1": ("paper", "nope"),
-    "table2": ("paper-12", "ast"),
-    "table3": ("paper", "septr"),
-    "attention": ("paper", "paper-16x16"),
-    "honest": BEYOND,
-    "ablation": ("honest-after-crema-d", "honest", *ABLATED),
-}
-"""Published table, the figure of attention, or what goes beyond them -> the recipes of its rows (SPEC §5)."""
-
-ORDER = ("paper", *BEYOND, *ABLATED, "nope", "paper-12", "paper-16x16", "ast", "septr")
-"""All recipes, those first that say most for their cost."""
-
-
-MEASURED_UNDER = dict.fromkeys(BEYOND, ("clean", "emobox", "speaker")) | dict.fromkeys(ABLATED, ("emobox",))
-"""Protocols of recipes that are not for all of them."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """A recipe on a corpus under a protocol, with this many seeds; some of its folds, or all."""
-
-    recipe: str
-    corpus: str
-    protocol: str
-    seeds: int
-    folds: tuple[int, ...] = ()
-
-    @property
-    def out(self) -> str:
-        """Name of its folder of runs."""
-        return f"{self.corpus}-{self.protocol}-{self.recipe}"
-
-    @property
-    def command(self) -> str:
-        """The command that makes its row, and no other."""
-        what = f"--recipe {self.recipe} --corpus {self.corpus} --protocol {self.protocol} --seeds {self.seeds}"
-        return f"feltone reproduce all {what}"
 
 
 @dataclass(frozen=True)
@@ -106,53 +50,6 @@ class Planned:
             steps = stage.epochs * math.ceil(len(self.job.fold.train) / stage.batch)
             counted[stage.learner] = counted.get(stage.learner, 0) + steps
         return counted
-
-
-def tasks(
-    what: str,
-    corpora: Sequence[str] = CORPORA,
-    wanted: Sequence[str] = PROTOCOLS,
-    only: Sequence[str] = (),
-    seeds: int | None = None,
-    folds: Sequence[int] = (),
-) -> list[Task]:
-    """What a table asks for (or `all`), cheap and telling rows first.
-
-    Args:
-        what: a table, or `all`.
-        corpora: on which corpora.
-        wanted: under which protocols.
-        only: of which recipes; without one, of all that the table has.
-        seeds: of every row; None for what its protocol deserves.
-        folds: only these folds; without one, all.
-
-    Raises:
-        ConfigError: an unknown table, protocol or recipe.
-    """
-    if what != "all" and what not in TABLES:
-        raise ConfigError(f"'{what}' is not known; known: {', '.join((*TABLES, 'all'))}")
-    unknown = set(wanted) - set(PROTOCOLS)
-    if unknown:
-        raise ConfigError(f"protocol '{min(unknown)}' cannot be reproduced; known: {', '.join(PROTOCOLS)}")
-    recipes = [name for name in ORDER if what == "all" or name in TABLES[what]]
-    if absent := set(only) - set(recipes):
-        raise ConfigError(f"recipe '{min(absent)}' is not part of {what}; its recipes: {', '.join(recipes)}")
-    found = [
-        Task(name, corpus, protocol, seeds or MOST_SEEDS.get(protocol, 1), tuple(folds))
-        for name in recipes
-        if not only or name in only
-        for protocol in wanted
-        if protocol in MEASURED_UNDER.get(name, PROTOCOLS)
-        for corpus in corpora
-        if suits(name, corpus)
-    ]
-    # CREMA-D is worth fourteen of the others, and SepTr a thousand of everything.
-    return sorted(found, key=lambda task: (task.recipe == "septr", task.corpus == "crema-d"))
-
-
-def suits(name: str, corpus: str) -> bool:
-    """Whether a recipe is for a corpus: thousands of clips have one of their own, and nothing learns from itself."""
-    return name not in (*BEYOND, *ABLATED) or ("large" in name) == (corpus in LARGE)
 
 
 def plan(wanted: Sequence[Task], data: Path, results: Path) -> tuple[list[Planned], list[str]]:
@@ -255,9 +152,20 @@ def record(one: Planned, networks: Mapping[str, Network], out: Path, results: Pa
 
 
 def write_rows(group: Sequence[Planned], results: Path) -> list[Path]:
-    """The rows that a group of jobs belongs to, written anew."""
-    folders = dict.fromkeys(file.parent for one in group for file in result_files(one.task, one.job, results).values())
-    return [write_row(folder, results) for folder in folders]
+    """The rows that a group of jobs belongs to, written anew, and those of their seeds joined."""
+    folders: dict[Path, bool] = {}
+    for one in group:
+        last = list(kept_stages(one.made))[-1]
+        for stage, file in result_files(one.task, one.job, results).items():
+            folders[file.parent] = one.task.recipe in BEYOND and stage == last
+    return [row for folder, joins in folders.items() for row in _written(folder, results, joins)]
+
+
+def _written(folder: Path, results: Path, joins: bool) -> Iterator[Path]:
+    yield write_row(folder, results)
+    kept = [tested.keep(one, results) for one in (joining.answers(tested.in_folder(folder)) if joins else ())]
+    if kept:
+        yield write_row(kept[0].parent, results)
 
 
 def write_row(folder: Path, results: Path) -> Path:

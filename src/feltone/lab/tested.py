@@ -102,7 +102,7 @@ def kept_at(results: Path, row: str, seed: int, fold: int) -> Path:
 def of_run(run: Path) -> dict[str, list[FoldResult]]:
     """Tested networks of a run folder, by stage; raises `ConfigError` when there is none yet."""
     found: dict[str, list[FoldResult]] = {}
-    for file in sorted(run.glob(f"seed-*/fold-*/*{SUFFIX}")):
+    for file in sorted(run.glob(f"*/fold-*/*{SUFFIX}")):
         found.setdefault(file.name.removesuffix(SUFFIX), []).append(FoldResult.read(file))
     if not found:
         raise ConfigError(f"{run}: holds no tested fold; finish one with feltone train")

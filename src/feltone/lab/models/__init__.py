@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import torch
 
 from feltone.errors import ConfigError
-from feltone.lab.models import ast, residual, septr
+from feltone.lab.models import ast, joined, residual, septr
 from feltone.lab.models.ast import AST, ASTConfig
+from feltone.lab.models.joined import Joined, JoinedConfig
 from feltone.lab.models.network import RANDOM, Network, NetworkConfig, Output
 from feltone.lab.models.residual import Residual, ResidualConfig
 from feltone.lab.models.septr import SepTr, SepTrConfig
@@ -19,6 +20,8 @@ __all__ = [
     "RANDOM",
     "VARIANTS",
     "ASTConfig",
+    "Joined",
+    "JoinedConfig",
     "ModelConfig",
     "Network",
     "NetworkConfig",
@@ -47,6 +50,7 @@ FAMILIES: Mapping[str, Family] = {
     septr.FAMILY: Family(SepTrConfig, SepTr),
     ast.FAMILY: Family(ASTConfig, AST),
     residual.FAMILY: Family(ResidualConfig, Residual),
+    joined.FAMILY: Family(JoinedConfig, lambda config, classes: Joined(config, classes, empty)),
 }
 """Name in a description of sizes (`family`; ours goes without saying) -> sizes and network."""
 
@@ -66,6 +70,7 @@ VARIANTS: Mapping[str, NetworkConfig] = {
     "student-relative": replace(_STUDENT, relative=True, mlp_width=736),  # for honest protocols, with its teachers:
     "residual": ResidualConfig(),
     "residual-ice": ResidualConfig(coordinates=True),
+    "residual-x3": JoinedConfig(ResidualConfig(), 3),  # of three seeds (`joining.py`)
     "septr": SepTrConfig(),  # Table 3
     "ast": ASTConfig(),  # Table 2; needs feltone[rivals], as all of its family
     "ast-overlap": ASTConfig(stride=10),  # as its authors have it
@@ -94,11 +99,16 @@ def variant(name: str) -> NetworkConfig:
 
 def config_from(told: Mapping[str, Any]) -> NetworkConfig:
     """Inverse of `to_dict`, also after JSON; raises `ConfigError` for a family that is not known."""
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
+    values = {key: _value(value) for key, value in told.items()}
     family = str(values.pop("family", OURS))
     if family not in FAMILIES:
         raise ConfigError(f"network family '{family}' is not known; known: {', '.join(FAMILIES)}")
     return FAMILIES[family].config(**values)
+
+
+def _value(told: Any) -> Any:
+    """A size as it was before JSON; sizes of a member are sizes themselves."""
+    return tuple(told) if isinstance(told, list) else config_from(told) if isinstance(told, dict) else told
 
 
 def empty(config: NetworkConfig, classes: int) -> Network:

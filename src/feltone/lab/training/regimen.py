@@ -23,16 +23,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from feltone.features import DEFAULT, hz_to_mel, mel_to_hz
+from feltone.features import DEFAULT, hamming, hz_to_mel, mel_to_hz
 
 PER_MASK = 2  # numbers: how wide, and where
 FIRST_MASK = 4  # after partner, share, stretch and pitch
 PER_LINE = 4  # numbers: whether, where the line's band begins, where it ends, how far its noise is below the loudest
-BEGINS, ENDS = (240.0, 360.0), (3_000.0, 3_900.0)  # Hz, about the 300 and 3,400 of a telephone
+BEGINS, ENDS = (240.0, 360.0), (3_000.0, 3_800.0)  # Hz, about the 300 and 3,400 of a telephone
+LINE_RATE = 8_000.0  # Hz; beyond half of it a line carries nothing
 ORDER = 8  # of the line's filter: four poles, there and back
+CUT = 200.0  # dB, as good as everything
 NOISE_BELOW = (38.0, 58.0)  # dB that the coder's noise is below the loudest band of a column
-CARRIED = 4_000.0  # Hz, beyond which a line carries nothing, and its noise is
-WEAKER = 6.0  # dB weaker
+WEAKER = 6.0  # dB that it is weaker where the line carries nothing
 RANGE = -DEFAULT.floor_db  # dB, of images
 
 
@@ -41,13 +42,13 @@ class Regimen:
     """Every ingredient has a value that leaves it out: 0."""
 
     column_masks: int = 2
-    column_share: float = 0.1  # of the image's columns, the widest of these masks
+    column_share: float = 0.15  # of the image's columns, the widest of these masks
     band_masks: int = 2
-    band_share: float = 0.1  # of the image's bands, the widest of these masks
-    stretch: float = 0.12  # most that the logarithm of the pace changes by
-    pitch: float = 0.07  # most that the logarithm of the place of a band changes by
+    band_share: float = 0.15  # of the image's bands, the widest of these masks
+    stretch: float = 0.2  # most that the logarithm of the pace changes by
+    pitch: float = 0.12  # most that the logarithm of the place of a band changes by
     mixing: float = 0.0  # both parameters of the beta distribution that an image's share is drawn from
-    narrow: float = 0.15  # share of the samples that are heard through a telephone
+    narrow: float = 0.35  # share of the samples that are heard through a telephone
     decay: float = 0.05  # of weight matrices, per step, times the learning rate
     warm_share: float = 0.05  # of a stage, in which the learning rate rises evenly; then it falls along half a cosine
 
@@ -122,24 +123,42 @@ def narrowed(images: Tensor, dealt: Tensor, regimen: Regimen) -> Tensor:
     if not regimen.narrow:
         return images
     whether, begins, ends, below = dealt[:, -PER_LINE:, None].unbind(1)  # each (B, 1)
-    low, high = _within(BEGINS, begins), _within(ENDS, ends)
-    hertz = _centres(images.shape[1], images.device)
-    lost = 20 * torch.log10(
-        1 + ((hertz * hertz - low * high).abs() / (hertz * (high - low))) ** ORDER
-    )  # dB, (B, bands)
+    line = _line(images.shape[1], images.device)
+    low, high = (
+        torch.tan(math.pi / LINE_RATE * _within(limits, at)) for limits, at in ((BEGINS, begins), (ENDS, ends))
+    )
+    octaves = (line.pitch * line.pitch - low * high).abs() / (line.pitch * (high - low))
+    lost = torch.where(line.carried, 20 * torch.log10(1 + octaves**ORDER), CUT).clamp_max(CUT)  # dB, (B, bands)
+    # A band next to one that is let through hears it through the skirts of the window.
+    lost = (lost[:, None, :] + line.skirts).amin(2)
     left = images - (lost / RANGE).unsqueeze(2)
-    quiet = (_within(NOISE_BELOW, below) + WEAKER * (hertz > CARRIED)) / RANGE
+    quiet = (_within(NOISE_BELOW, below) + WEAKER * ~line.carried) / RANGE
     noisy = torch.maximum(left, left.amax(1, keepdim=True) - quiet.unsqueeze(2)).clamp_min(0)
     heard = noisy * (images.amax(1, keepdim=True) > 0)
     louder = (heard + (1 - heard.amax((1, 2), keepdim=True)) * (heard > 0)).clamp(0, 1)
     return torch.where((whether < regimen.narrow).unsqueeze(2), louder, images)
 
 
+class Line(NamedTuple):
+    """What all telephone lines have in common, band by band of an image."""
+
+    pitch: Tensor  # (bands,) frequencies as a digital filter has them, bent towards half the rate
+    carried: Tensor  # (bands,) whether a line reaches so high
+    skirts: Tensor  # (bands, bands) dB by which one band is weaker in another, through the analysis window
+
+
 @cache
-def _centres(bands: int, device: torch.device) -> Tensor:
-    """Middle of every band in Hz; kept, since a step that is replayed must not fetch it."""
+def _line(bands: int, device: torch.device) -> Line:
+    """Kept, since a step that is replayed must not fetch it."""
     hertz = mel_to_hz(hz_to_mel(np.array(DEFAULT.max_hz)) * (np.arange(bands) + 0.5) / bands)
-    return torch.from_numpy(hertz.astype(np.float32)).to(device)
+    carried = hertz < LINE_RATE / 2
+    pitch = np.tan(np.pi / LINE_RATE * np.where(carried, hertz, 0.49 * LINE_RATE))
+    points = 1 << 16
+    power = np.minimum.accumulate(np.abs(np.fft.rfft(hamming(DEFAULT.window_size), points)) ** 2)
+    away = np.abs(hertz[:, None] - hertz) * points / DEFAULT.sample_rate
+    skirts = -10 * np.log10(np.interp(away, np.arange(len(power)), power / power[0]))
+    made = (pitch.astype(np.float32), carried, skirts.astype(np.float32))
+    return Line(*(torch.from_numpy(array).to(device) for array in made))
 
 
 def _within(limits: tuple[float, float], share: Tensor) -> Tensor:
