@@ -64,6 +64,22 @@ def test_a_network_is_trained_on_one_corpus_and_tested_on_another(
     assert all(key.startswith("savee/") for key in FoldResult.read(kept).predictions.keys)
 
 
+def test_a_finished_model_is_crossed_over_the_classes_of_both_sides(
+    two_corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FELTONE_DATA", str(two_corpora))
+    monkeypatch.setenv("FELTONE_CACHE", str(tmp_path / "cache"))
+    options = ["--protocol", "cross", "--out", str(tmp_path / "out"), "--results", str(tmp_path / "results")]
+    assert cli.run(["evaluate", "student-emodb", "--corpus", "emodb", "--test-corpus", "savee", *options]) == 0
+    (row,) = (json.loads(file.read_text()) for file in (tmp_path / "results").glob("*.json"))
+    assert row["labels"] == SHARED and row["corpus"] == "emodb-to-savee"  # though it knows boredom, too
+    (kept,) = (tmp_path / "results" / "folds").glob("*/*.json")
+    assert FoldResult.read(kept).predictions.probabilities.sum(1) == pytest.approx(1, abs=1e-5)
+    capsys.readouterr()
+    assert cli.run(["evaluate", "student-emodb", "--corpus", "savee", "--test-corpus", "emodb", *options]) == 2
+    assert "learnt from emodb; name that with --corpus" in " ".join(capsys.readouterr().err.split())
+
+
 def test_anxiety_and_fear_are_one_class(two_corpora: Path) -> None:
     (fold,) = protocols.cross(corpora.read("emodb", two_corpora), corpora.read("savee", two_corpora))
     for part, name in ((fold.train, "emodb"), (fold.test, "savee")):

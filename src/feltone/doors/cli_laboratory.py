@@ -111,6 +111,7 @@ def train(
 @click.option("--results", type=PATH, help="Also write the row into this folder of results.")
 @folds
 @folds_from
+@click.option("--test-corpus", help="For cross: the corpus to test on; --corpus is what the model learnt from.")
 @click.option("--seed", default=0, help="Of the split.")
 @as_json
 def evaluate(
@@ -122,6 +123,7 @@ def evaluate(
     results: Path | None,
     folds: int | None,
     folds_from: Path | None,
+    test_corpus: str | None,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -134,7 +136,7 @@ def evaluate(
     if not corpus and not protocol:
         evaluate_run(Path(run_or_model), out, results, as_json=as_json)
     elif corpus and data and protocol:
-        experiment = Experiment(corpus, data, protocol, seed, folds, folds_from)
+        experiment = Experiment(corpus, data, protocol, seed, folds, folds_from, test_corpus)
         evaluate_model(run_or_model, experiment, out, results, as_json=as_json)
     else:
         raise ConfigError("to judge a model name all of --corpus, --data and --protocol; for a run name none of them")

@@ -86,9 +86,12 @@ def evaluate_model(model: str, wanted: Experiment, out: Path | None, results: Pa
     unknown = set(material.labels) - set(artifact.labels)
     if unknown:
         raise CorpusError(f"{material.name}: labels {', '.join(sorted(unknown))} are unknown to {artifact.name}")
+    learnt_from = artifact.description["origin"]["corpus"]
+    if wanted.protocol == crossing.PROTOCOL and learnt_from != material.name:
+        raise ConfigError(f"{artifact.name} learnt from {learnt_from}; name that with --corpus, not {material.name}")
     folds = wanted.folds(material)
     done = [experiment.judged(artifact, material, fold, len(folds), wanted.seed, artifact.name) for fold in folds]
-    folder = out or Path(f"{artifact.name}--{material.name}--{wanted.protocol}")
+    folder = out or Path(f"{artifact.name}--{done[0].predictions.corpus}--{wanted.protocol}")
     document = _publish(done, [], folder, results, as_json=as_json)
     if as_json:
         console.document(document)

@@ -1,6 +1,7 @@
 """What every ingredient of recipe `honest` is worth, as Markdown: rows of `feltone reproduce ablation` side by side."""
 
 from collections.abc import Mapping, Sequence
+from statistics import mean
 from typing import Any
 
 from feltone.lab import tables
@@ -9,13 +10,16 @@ from feltone.lab.recipes import ABLATIONS
 
 Row = Mapping[str, Any]
 WHOLE = "honest-after-crema-d"
+METRICS = ("wa", "uar")
 
 
 def table(rows: Sequence[Row]) -> str:
     """What every ingredient of `honest` is worth: the recipe without it, or with one more, on the same folds."""
     whole = {row["corpus"]: row for row in rows if _is_of(row, WHOLE)}
     named = {"honest": "nothing learnt before"} | {
-        f"honest-{name}-after-crema-d": name.replace("no-", "without ").replace("mixing", "with mixing")
+        f"honest-{name}-after-crema-d": name.replace("no-", "without ")
+        .replace("mixing", "with mixing")
+        .replace("gentle", "gentler changes")
         for name in ABLATIONS
     }
     lines = [["`honest` after CREMA-D", *(_points_of(row, None) for row in whole.values())]]
@@ -27,7 +31,7 @@ def table(rows: Sequence[Row]) -> str:
         return tables.NOT_RUN
     legend = (
         "WA / UAR %, protocol `emobox`; in brackets the difference from the recipe as it is, in points, on the same "
-        "folds and seeds. Nothing was chosen by these figures."
+        "folds with the seeds that both have. Nothing was chosen by these figures."
     )
     return f"{markdown(['', *(TITLES[corpus] for corpus in whole)], lines, left=1)}\n\n{legend}"
 
@@ -37,10 +41,19 @@ def _is_of(row: Row, recipe: str) -> bool:
 
 
 def _points_of(row: Row | None, beside: Row | None) -> str:
-    if row is None or (beside and (row["folds_run"], row["seeds"]) != (beside["folds_run"], beside["seeds"])):
-        return tables.NOT_RUN
-    shown = " / ".join(f"{100 * row[metric]['mean']:.1f}" for metric in ("wa", "uar"))
+    """Scores of a row, and how they differ from another one's on the same folds and seeds."""
     if beside is None:
-        return shown
-    apart = " / ".join(f"{100 * (row[m]['mean'] - beside[m]['mean']):+.1f}" for m in ("wa", "uar"))
+        assert row, "what is compared with was run"
+        return " / ".join(f"{100 * row[metric]['mean']:.1f}" for metric in METRICS)
+    seeds = sorted(set(row["seeds"]) & set(beside["seeds"])) if row else []
+    if row is None or not seeds or row["folds_run"] != beside["folds_run"]:
+        return tables.NOT_RUN
+    own, other = ([_mean(one, metric, seeds) for metric in METRICS] for one in (row, beside))
+    shown = " / ".join(f"{100 * value:.1f}" for value in own)
+    apart = " / ".join(f"{100 * (a - b):+.1f}" for a, b in zip(own, other, strict=True))
     return f"{shown} ({apart})".replace("-", "−")
+
+
+def _mean(row: Row, metric: str, seeds: Sequence[int]) -> float:
+    """Of all folds of these seeds."""
+    return float(mean(value for seed in seeds for value in row[metric]["per_run"][row["seeds"].index(seed)]))

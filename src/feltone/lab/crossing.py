@@ -9,6 +9,7 @@ from typing import Any
 
 from feltone.lab import corpora
 from feltone.lab.protocols import Fold
+from feltone.labels import LabelSet
 
 PROTOCOL = "cross"
 BETWEEN = "-to-"  # the corpora of both sides, in the name of a row
@@ -38,6 +39,11 @@ def classes_of(fold: Fold) -> Classes | None:
         of = dropped.setdefault(clip.label, {})
         of[clip.corpus] = of.get(clip.corpus, 0) + 1
     return {"shared": sorted({sample.clip.label for sample in fold.train}), "dropped": dropped}
+
+
+def choices(labels: LabelSet, fold: Fold) -> LabelSet:
+    """Labels that a model chooses from when it is asked about a test part: its own; under `cross` the shared ones."""
+    return LabelSet.of(sample.clip.label for sample in fold.train) if fold.protocol == PROTOCOL else labels
 
 
 def told(classes: Classes) -> str:

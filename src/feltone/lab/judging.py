@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from feltone.artifact import Artifact
 from feltone.features import FeatureConfig
-from feltone.lab import dataset, ledger, protocols
+from feltone.lab import crossing, dataset, ledger, protocols
+from feltone.lab.metrics import Floats
 from feltone.lab.models import Network
 from feltone.lab.predictions import Predictions, key_of
 from feltone.lab.protocols import Fold, Leakage
@@ -22,7 +23,7 @@ from feltone.recognizer import Recognizer, softmax
 
 BATCH = 16
 
-Ask = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Ask = Callable[[NDArray[np.float32]], NDArray[np.floating]]
 """Images (B, mel bands, columns) -> probabilities (B, classes)."""
 
 
@@ -36,9 +37,13 @@ class Exam:
     corpus: str
 
     def by_artifact(self, artifact: Artifact) -> Predictions:
-        """What an artefact answers."""
-        recognize = Recognizer(artifact)
-        return self.by(lambda images: recognize.images(images).probabilities, artifact.labels, artifact.features)
+        """What an artefact answers, of the labels that the fold lets it choose from."""
+        recognize, labels = Recognizer(artifact), crossing.choices(artifact.labels, self.fold)
+
+        def ask(images: NDArray[np.float32]) -> Floats:
+            return among(labels, artifact.labels, recognize.images(images).probabilities)
+
+        return self.by(ask, labels, artifact.features)
 
     def by_network(
         self, network: Network, labels: LabelSet, features: FeatureConfig, device: torch.device
@@ -70,6 +75,12 @@ class Exam:
             probabilities=np.concatenate([ask(data.images[i : i + BATCH].astype(np.float32)) for i in rows]),
             speakers=tuple(sample.clip.speaker for sample in self.fold.test),
         )
+
+
+def among(chosen: LabelSet, labels: LabelSet, probabilities: NDArray[np.floating]) -> Floats:
+    """Probabilities (n, classes) of `labels` -> those of some of them, made to sum to 1 again."""
+    kept = probabilities.astype(np.float64)[:, [labels.index(label) for label in chosen]]
+    return np.asarray(kept / kept.sum(1, keepdims=True), np.float64)
 
 
 def leakage(artifact: Artifact, fold: Fold) -> Leakage:

@@ -114,7 +114,7 @@ def judged(
     unknown = sorted({sample.clip.label for sample in fold.test} - set(subject.labels))
     if unknown:
         raise CorpusError(f"{subject.name}: does not know {', '.join(unknown)}; --protocol cross leaves those out")
-    leakage, labels = subject.audit(fold), _asked(subject, fold)
+    leakage, labels = subject.audit(fold), crossing.choices(subject.labels, fold)
     clips = [sample.clip for sample in fold.test]
     truth = np.array([labels.index(clip.label) for clip in clips], np.int64)
     keys, speakers = tuple(map(key_of, fold.test)), tuple(clip.speaker for clip in clips)
@@ -168,7 +168,7 @@ def _said(
     subject: Subject, labels: LabelSet, fold: Fold, seed: int, on_clip: Callable[[], object]
 ) -> dict[str, Floats]:
     """Probabilities by condition: a batch of clips is read once and goes through all of them."""
-    config, columns = subject.features, [subject.labels.index(label) for label in labels]
+    config = subject.features
     features.load_fast_transform()
     voices = _Voices.of(fold, seed, config.sample_rate)
     found: dict[str, list[Floats]] = {name: [] for name in CONDITIONS}
@@ -179,8 +179,7 @@ def _said(
         for condition in CONDITIONS.values():
             pairs = zip(batch, heard, strict=True)
             images = [_image(condition, waveform, clip, voices, config, seed) for clip, waveform in pairs]
-            answers = subject.ask(np.stack(images)).astype(np.float64)[:, columns]
-            found[condition.name].append(answers / answers.sum(1, keepdims=True))
+            found[condition.name].append(judging.among(labels, subject.labels, subject.ask(np.stack(images))))
         for _ in batch:
             on_clip()
     return {name: np.concatenate(answers) for name, answers in found.items()}
@@ -193,12 +192,6 @@ def _image(
     perturb, rng = condition.make(others, config.sample_rate), dataset.generator_of(clip, condition.name, seed)
     image = features.log_mel_image(perturb(waveform, rng, config.clip_samples, 1.0), config)
     return image.astype(np.float16).astype(np.float32)  # as all images of the laboratory are kept
-
-
-def _asked(subject: Subject, fold: Fold) -> LabelSet:
-    """The labels that a model chooses from: its own, or under `cross` those of both sides."""
-    shared = {sample.clip.label for sample in fold.train}
-    return LabelSet.of(shared) if fold.protocol == crossing.PROTOCOL else subject.labels
 
 
 @dataclass(frozen=True)
