@@ -83,12 +83,12 @@ def evaluate_run(run: Path, out: Path | None, results: Path | None, *, as_json: 
 def evaluate_model(model: str, wanted: Experiment, out: Path | None, results: Path | None, *, as_json: bool) -> None:
     """Score an artefact on the test parts of a protocol, audited against the ledger of what it was trained on."""
     artifact, material = load_artifact(model), wanted.material()
-    unknown = set(material.labels) - set(artifact.labels)
-    if unknown:
-        raise CorpusError(f"{material.name}: labels {', '.join(sorted(unknown))} are unknown to {artifact.name}")
     learnt_from = artifact.description["origin"]["corpus"]
     if wanted.protocol == crossing.PROTOCOL and learnt_from != material.name:
         raise ConfigError(f"{artifact.name} learnt from {learnt_from}; name that with --corpus, not {material.name}")
+    unknown = set(material.labels) - set(artifact.labels)
+    if unknown:
+        raise CorpusError(f"{material.name}: labels {', '.join(sorted(unknown))} are unknown to {artifact.name}")
     folds = wanted.folds(material)
     done = [experiment.judged(artifact, material, fold, len(folds), wanted.seed, artifact.name) for fold in folds]
     folder = out or Path(f"{artifact.name}--{done[0].predictions.corpus}--{wanted.protocol}")
