@@ -1,4 +1,4 @@
-"""Bring every number in the documents and the shipped model's card up to date with the files in results/.
+"""Bring every number in the documents and the shipped models' cards up to date with the files in results/.
 
 Comparisons are computed from the tested folds below results/accuracy/folds/ and kept in results/comparisons.json,
 scores by group of speakers and by confidence in results/groups.json.
@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import cards
 import not_run
 import scale_tables
 import speed_tables
@@ -22,8 +23,8 @@ from feltone.files import write_text
 from feltone.lab import (
     ablation_table,
     augment,
-    card,
     comparisons,
+    crossing,
     evidence_tables,
     group_tables,
     groups,
@@ -46,13 +47,12 @@ DOCUMENTS = (
 )
 PROTOCOL_ORDER = ("paper", "clean", "emobox", "speaker", "sentence", "speaker-sentence", "own", "cross")
 BEST = ("honest-after-crema-d", "honest-large")  # recipes for small corpora and for large ones
-HONEST = ("clean", "emobox", "speaker")  # what the card of a shipped model must tell
 SHARED = {"same_recording": "recordings", "same_speaker": "speakers", "same_sentence": "sentences"}
 
 
 def honest_table() -> str:
     """One line per corpus and protocol: recipe `honest` and the paper's beside what is to be beaten and published."""
-    found = {(row["corpus"], row["protocol"], row["model"], row["recipe"]): row for row in ROWS}
+    found = {(row["corpus"], row["protocol"], stage_of(row), row["recipe"]): row for row in ROWS}
     lines = [
         "| corpus | protocol | `honest`, WA / UAR % | the paper's student | its teacher | ComParE + SVM | published | "
         "test shares with train |",
@@ -77,6 +77,11 @@ def honest_table() -> str:
         lines.append(f"| {' | '.join(cells)} |")
     note = "WA / UAR %, mean over folds (and seeds); intervals, spreads and tests are in RESULTS.md."
     return "\n".join([*lines, "", f"{note} † **{tables.PAPER_WARNING}.**"])
+
+
+def stage_of(row: dict) -> str:
+    """Which stage of its recipe a model is of; a finished one that crosses to another corpus also names its own."""
+    return str(row["model"]).removesuffix(f"-{row['corpus'].partition(crossing.BETWEEN)[0]}")
 
 
 def both(row: dict | None) -> str:
@@ -222,22 +227,6 @@ def evidence_beside(found: dict) -> dict[str, str]:
     }
 
 
-def shipped_card() -> str:
-    """The card of the shipped model, with the scores of its recipe."""
-    description = artifact.load(verify=False).description
-    recipe, corpus = description["origin"]["recipe"]["name"], description["origin"]["corpus"]
-    model = description["name"].removesuffix(f"-{corpus}")
-    same = [r for r in ROWS if (r["recipe"], r["corpus"], r["model"]) == (recipe, corpus, model)]
-    intro = (
-        "This model was trained on all clips of the corpus, so nothing is left to test it on. These are the scores of "
-        f"{model}s of the same recipe, each tested on what it had not been trained on:"
-    )
-    absent = [name for name in HONEST if name not in {row["protocol"] for row in same}]
-    rest = f"\n\nNot measured yet with this recipe: {', '.join(absent)}." if absent else ""
-    scores = f"{intro}\n\n{tables.markdown_table(same).strip()}{rest}" if same else None
-    return card.write(description, scores, same)
-
-
 def main() -> int:
     """Write what has changed, or with --check say what has."""
     compared, by_speaker = evidence(), about_speakers()
@@ -259,7 +248,8 @@ def main() -> int:
         "thresholds": group_tables.by_confidence(by_speaker["thresholds"]),
     }
     wanted = {file: tables.render(file.read_text(), made) for file in map(ROOT.joinpath, DOCUMENTS)}
-    wanted[artifact.find() / "README.md"] = shipped_card()
+    of_models = cards.cards(ROWS, by_speaker["groups"])
+    wanted |= of_models
     wanted[ROOT / "results" / "comparisons.json"] = json.dumps(compared, indent=1) + "\n"
     wanted[ROOT / "results" / "groups.json"] = json.dumps(by_speaker, indent=1) + "\n"
     stale = [file for file, text in wanted.items() if not file.is_file() or file.read_text() != text]
@@ -271,8 +261,7 @@ def main() -> int:
     for file in stale:
         write_text(file, wanted[file])
         print(f"{file.relative_to(ROOT)}: written")
-    folder = artifact.find()
-    if folder / "README.md" in stale:  # the card is sealed with the rest
+    for folder in (file.parent for file in of_models if file in stale):  # a card is sealed with the rest
         artifact.seal(folder, json.loads((folder / artifact.DESCRIPTION).read_text()))
     return 0
 

@@ -150,7 +150,7 @@ def test_json_lines_are_the_recognisers_word_at_every_interval(
     assert all(time % 0.25 == 0 for time in times) and all(a < b for a, b in pairwise(times))
     assert times[-1] == len(samples) / RATE // 0.25 * 0.25  # whatever was skipped, the last is there
     for update in said:
-        assert set(update) == {"time", "label", "scores", "speech"}
+        assert set(update) == {"time", "label", "unsure", "scores", "speech"}
         if update["speech"]:
             expected = recognize.waveform(samples[: round(update["time"] * RATE)])
             assert update["scores"] == pytest.approx(expected.scores, abs=1e-5) and update["label"] == expected.label

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -49,7 +50,13 @@ def test_json_and_csv_hold_every_window_and_score() -> None:
     for said, row, segment in zip(document["segments"], rows, TIMELINE.segments, strict=True):
         assert said == vars(segment)
         assert (float(row["start"]), float(row["end"]), row["label"]) == (segment.start, segment.end, segment.label)
+        assert row["unsure"] == str(segment.unsure).lower()
         assert {label: float(row[label]) for label in segment.scores} == segment.scores
+
+
+def test_a_span_is_unsure_where_all_its_windows_are() -> None:
+    doubted = [replace(segment, unsure=number in (0, 2)) for number, segment in enumerate(TIMELINE.segments)]
+    assert [span.unsure for span in replace(TIMELINE, segments=tuple(doubted)).spans()] == [False, True, False, False]
 
 
 def test_rttm_follows_the_ten_fields_of_its_definition() -> None:

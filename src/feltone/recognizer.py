@@ -224,7 +224,8 @@ class Recognizer:
         for (start, samples), image, chances in zip(batch, images, probabilities, strict=True):
             end = start + len(samples) / self.features.sample_rate
             if image.any():
-                yield Segment(start, end, self.labels.names[int(chances.argmax())], self._scores(chances))
+                label, unsure = self.labels.names[int(chances.argmax())], self.is_unsure(chances)
+                yield Segment(start, end, label, self._scores(chances), unsure)
             else:
                 yield Segment(start, end, SILENCE, dict.fromkeys(self.labels, 0.0))
 

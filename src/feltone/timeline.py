@@ -17,6 +17,7 @@ class Segment:
     end: float
     label: str
     scores: dict[str, float]  # label -> probability; all zero for silence
+    unsure: bool = False  # whether the highest is below what the model's card calls sure; of a span, in all its windows
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Timeline:
             rows = list(run)
             scores = [self.segments[i].scores for i in rows]
             means = {name: sum(score[name] for score in scores) / len(rows) for name in scores[0]}
-            merged.append(Segment(borders[rows[0]], borders[rows[-1] + 1], label, means))
+            unsure = all(self.segments[i].unsure for i in rows)
+            merged.append(Segment(borders[rows[0]], borders[rows[-1] + 1], label, means, unsure))
         return tuple(merged)
 
     def to_json(self) -> str:
@@ -48,13 +50,14 @@ class Timeline:
         return json.dumps({"name": self.name, "hop": self.hop, "segments": rows}, indent=1)
 
     def to_csv(self) -> str:
-        """One row per window: start, end, label, and a column per label."""
+        """One row per window: start, end, label, whether it is unsure, and a column per label."""
         text = io.StringIO()
         labels = list(self.segments[0].scores)
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["start", "end", "label", *labels])
+        writer.writerow(["start", "end", "label", "unsure", *labels])
         for s in self.segments:
-            writer.writerow([f"{s.start:.3f}", f"{s.end:.3f}", s.label, *(f"{s.scores[k]:.4f}" for k in labels)])
+            unsure, scores = str(s.unsure).lower(), (f"{s.scores[k]:.4f}" for k in labels)
+            writer.writerow([f"{s.start:.3f}", f"{s.end:.3f}", s.label, unsure, *scores])
         return text.getvalue()
 
     def to_rttm(self) -> str:

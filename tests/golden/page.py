@@ -42,10 +42,10 @@ TIMELINE = Timeline(
     "Gespräch „eins“ 🎙",
     1.0,
     (
-        Segment(0.0, 4.0, "calm", {"calm": 0.5, 'so, "so"': 0.03125, "müde": 1.5e-7}),
+        Segment(0.0, 4.0, "calm", {"calm": 0.5, 'so, "so"': 0.03125, "müde": 1.5e-7}, unsure=True),
         Segment(1.0, 5.0, "calm", {"calm": 0.25, 'so, "so"': 0.09375, "müde": 0.1 + 0.2}),
         Segment(2.0, 6.0, "silence", {"calm": 0.0, 'so, "so"': 0.0, "müde": 0.0}),
-        Segment(3.0, 6.0625, "müde", {"calm": 1e-05, 'so, "so"': 0.15625, "müde": 0.123456789012345}),
+        Segment(3.0, 6.0625, "müde", {"calm": 1e-05, 'so, "so"': 0.15625, "müde": 0.123456789012345}, unsure=True),
         Segment(4.0, 6.1875, 'so, "so"', {"calm": 0.0001, 'so, "so"': 1.0, "müde": 3e-12}),
     ),
 )

@@ -73,7 +73,7 @@ function report(thrown: unknown): void {
 async function open(): Promise<void> {
   const threads = Number(new URLSearchParams(location.search).get("threads")) || null; // for benchmarks/browser.py
   model = await engine.ask("open", { folder: new URL("model/", document.baseURI).href, threads });
-  verdict = new Verdict(model.labels);
+  verdict = new Verdict(model.labels, model.unsure_below);
   scene = new Scene(
     model,
     (seconds) => player.seek(seconds),
@@ -130,8 +130,9 @@ async function show(recording: Recording, sound: Blob, called: string): Promise<
 }
 
 function segment({ end, scores }: View, start: number): Segment {
-  if (!scores) return { start, end, label: SILENCE, scores: model.labels.map(() => 0) };
-  return { start, end, label: model.labels[scores.indexOf(Math.max(...scores))], scores };
+  if (!scores) return { start, end, label: SILENCE, scores: model.labels.map(() => 0), unsure: false };
+  const highest = Math.max(...scores);
+  return { start, end, label: model.labels[scores.indexOf(highest)], scores, unsure: highest < model.unsure_below };
 }
 
 /** Move to a time of the recording, and show the window it belongs to. */

@@ -21,6 +21,7 @@ export interface ModelRecord extends Shape {
   bytes: number;
   sha256: string;
   labels: string[];
+  unsure_below: number; // highest probability below which an answer is unsure
   features: FeatureConfig;
   windowing: Windowing;
   source: string | null;

@@ -8,6 +8,7 @@ export interface Segment {
   end: number;
   label: string;
   scores: number[]; // probabilities in the order of the labels; all zero for silence
+  unsure: boolean; // whether the highest is below what the model calls sure; of a span, in all its windows
 }
 
 /** The windows of one recording, in order. */
@@ -54,27 +55,36 @@ export function spans(segments: readonly Segment[]): Segment[] {
     while (next < segments.length && segments[next].label === label) next++;
     const run = segments.slice(first, next);
     const scores = run[0].scores.map((_, k) => run.reduce((sum, segment) => sum + segment.scores[k], 0) / run.length);
-    merged.push({ start: border(segments, first), end: border(segments, next), label, scores });
+    merged.push({
+      start: border(segments, first),
+      end: border(segments, next),
+      label,
+      scores,
+      unsure: run.every((segment) => segment.unsure),
+    });
   }
   return merged;
 }
 
-/** One row per window: start, end, label, and a column per label. */
+/** One row per window: start, end, label, whether it is unsure, and a column per label. */
 export function toCsv({ labels, segments }: Timeline): string {
-  const rows = segments.map(({ start, end, label, scores }) => [
+  const rows = segments.map(({ start, end, label, scores, unsure }) => [
     ...[start, end].map((seconds) => fixed(seconds, 3)),
     label,
+    String(unsure),
     ...scores.map((score) => fixed(score, 4)),
   ]);
-  return [["start", "end", "label", ...labels], ...rows].map((row) => `${row.map(cell).join(",")}\n`).join("");
+  return [["start", "end", "label", "unsure", ...labels], ...rows]
+    .map((row) => `${row.map(cell).join(",")}\n`)
+    .join("");
 }
 
 /** One document with every window's scores. */
 export function toJson({ name, hop, labels, segments }: Timeline): string {
-  const told = segments.map(({ start, end, label, scores }) => {
+  const told = segments.map(({ start, end, label, scores, unsure }) => {
     const chances = labels.map((known, k) => `    ${quoted(known)}: ${float(scores[k])}`).join(",\n");
     const head = `   "start": ${float(start)},\n   "end": ${float(end)},\n   "label": ${quoted(label)}`;
-    return `  {\n${head},\n   "scores": {\n${chances}\n   }\n  }`;
+    return `  {\n${head},\n   "scores": {\n${chances}\n   },\n   "unsure": ${unsure}\n  }`;
   });
   return `{\n "name": ${quoted(name)},\n "hop": ${float(hop)},\n "segments": [\n${told.join(",\n")}\n ]\n}`;
 }

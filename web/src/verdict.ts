@@ -13,7 +13,11 @@ export class Verdict {
   private readonly bars: { row: HTMLElement; fill: HTMLElement; value: HTMLElement }[];
   private announced = { label: "", at: -Infinity };
 
-  constructor(private readonly labels: readonly string[]) {
+  /** @param unsureBelow highest probability below which an answer is unsure */
+  constructor(
+    private readonly labels: readonly string[],
+    private readonly unsureBelow: number,
+  ) {
     this.bars = labels.map((label, index) => {
       const [row, bar, fill, value] = [made("li"), made("span", "bar"), made("span", "fill"), made("span", "value")];
       fill.style.background = `var(${tone(index)})`;
@@ -43,7 +47,7 @@ export class Verdict {
       fill.style.transform = `scaleX(${scores?.[k] ?? 0})`;
       value.textContent = scores ? percent(scores[k]) : "–";
     });
-    this.announce(label, scores ? `${label}, ${percent(scores[order[0]])}` : SILENCE, running);
+    this.announce(label, scores ? `${label}, ${this.doubt(scores[order[0]])}` : SILENCE, running);
   }
 
   /** What it cost, in words. */
@@ -52,8 +56,13 @@ export class Verdict {
   }
 
   private ranked(scores: readonly number[], [first, second]: number[]): string {
-    const best = percent(scores[first]);
+    const best = this.doubt(scores[first]);
     return scores[second] < NOTHING ? best : `${best}, then ${this.labels[second]} with ${percent(scores[second])}`;
+  }
+
+  /** A share, with a word of doubt where the model has to be surer. */
+  private doubt(share: number): string {
+    return share < this.unsureBelow ? `unsure, ${percent(share)}` : percent(share);
   }
 
   private announce(label: string, text: string, running: boolean): void {

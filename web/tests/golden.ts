@@ -9,6 +9,7 @@ interface Row {
   start: number;
   end: number;
   label: string;
+  unsure: boolean;
   scores: Record<string, number>;
 }
 

@@ -64,7 +64,7 @@ def record(
         parity: how far it was from the network.
     """
     source = (sealed.description.get("origin") or {}).get("source") or {}
-    card, model = sealed.folder / "README.md", sealed.description["model"]
+    card = sealed.folder / "README.md"
     return {
         "name": sealed.name,
         "version": feltone.__version__,
@@ -73,9 +73,10 @@ def record(
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
         "labels": list(sealed.labels),
+        "unsure_below": sealed.unsure_below,
         "features": sealed.features.to_dict(),
         "windowing": exported.windowing(sealed.features),
-        "image": model["image"],
+        "image": [sealed.features.mel_bands, sealed.features.columns],
         "patches": list(sealed.patches),
         "source": source.get("title"),
         "licence": source.get("licence"),

@@ -92,11 +92,12 @@ def update(recognize: Recognizer, time: float, chances: Array | None) -> dict[st
 
 
 def verdict(recognize: Recognizer, chances: Array | None) -> dict[str, Any]:
-    """Label and scores of probabilities, shape (classes,); of None, silence."""
+    """Label of probabilities, shape (classes,), whether it is unsure, and scores; of None, silence."""
     if chances is None:
-        return {"label": SILENCE, "scores": dict.fromkeys(recognize.labels, 0.0)}
+        return {"label": SILENCE, "unsure": False, "scores": dict.fromkeys(recognize.labels, 0.0)}
     scores = {label: round(float(chance), 6) for label, chance in zip(recognize.labels, chances, strict=True)}
-    return {"label": recognize.labels.names[int(chances.argmax())], "scores": scores}
+    label = recognize.labels.names[int(chances.argmax())]
+    return {"label": label, "unsure": recognize.is_unsure(chances), "scores": scores}
 
 
 def updates(

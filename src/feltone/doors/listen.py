@@ -134,7 +134,8 @@ def _display(*, as_json: bool) -> Iterator[Callable[[Update], None]]:
 
 
 def _headline(update: Update) -> str:
-    score = f"  {max(update['scores'].values()):.0%}" if update["speech"] else ""
+    sure = " (unsure)" if update["unsure"] else ""
+    score = f"  {max(update['scores'].values()):.0%}{sure}" if update["speech"] else ""
     return f"{update['time']:8.2f} s  {update['label']}{score}"
 
 

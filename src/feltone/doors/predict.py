@@ -68,7 +68,10 @@ def predict_timelines(recognize: Recognizer, paths: Sequence[str], hop: float, f
     for name, timeline in timelines:
         if form == "table":
             console.out.print(f"[bold]{name}[/bold]" if len(timelines) > 1 else "")
-            rows = [[f"{s.start:.2f}", f"{s.end:.2f}", s.label, _percent(s.scores)] for s in timeline.segments]
+            rows = [
+                [f"{s.start:.2f}", f"{s.end:.2f}", _named(s.label, s.unsure), _percent(s.scores)]
+                for s in timeline.segments
+            ]
             console.table(["start", "end", "emotion", "score"], rows, numeric=(0, 1, 3))
         elif form != "json":
             sys.stdout.write(FORMATS[form](timeline))
@@ -132,13 +135,16 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
         ranked = sorted(row["scores"].items(), key=lambda item: -item[1])
         runner_up = f"{ranked[1][0]} {ranked[1][1]:.0%}"
         length = f"{row['seconds']:.1f} s" + (" (cut)" if row["cut"] else "")
-        label = row["label"] + (" (unsure)" if row["unsure"] else "")
-        shown.append([row["file"], label, f"{ranked[0][1]:.0%}", runner_up, length])
+        shown.append([row["file"], _named(row["label"], row["unsure"]), f"{ranked[0][1]:.0%}", runner_up, length])
     console.table(["file", "emotion", "score", "then", "analysed"], shown, numeric=(2, 4))
     if any(row["unsure"] for row in rows):
         console.say("(unsure): less sure than this model has to be, by its card, to be right often enough")
     if any(row["cut"] for row in rows):
         console.say("(cut): the recording goes on; --timeline recognises all of it")
+
+
+def _named(label: str, unsure: bool) -> str:
+    return f"{label} (unsure)" if unsure else label
 
 
 def report(done: int, errors: Sequence[dict[str, str]]) -> int:

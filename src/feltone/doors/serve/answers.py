@@ -91,6 +91,7 @@ class Window(BaseModel):
     start: float = Field(description="seconds", examples=[1.0])
     end: float = Field(examples=[5.0])
     label: str = Field(description='a label of the model, or "silence"', examples=["anger"])
+    unsure: bool = Field(description="whether the highest score is below what the model's card calls sure")
     scores: dict[str, float] = Field(description="label -> probability; all zero for silence", examples=[SCORES])
 
 

@@ -63,8 +63,7 @@ async def _predicted(service: Service, file: UploadFile) -> dict[str, Any] | Fau
     except FeltoneError as fault:
         return unreadable(fault, NAME)
     chances = await service.batcher.recognise(heard.image)
-    found, unsure = verdict(service.recognize, chances), service.recognize.is_unsure(chances)
-    return described(Prediction(seconds=heard.end, cut=heard.cut, unsure=unsure, **found))
+    return described(Prediction(seconds=heard.end, cut=heard.cut, **verdict(service.recognize, chances)))
 
 
 def _heard(recognize: Recognizer, decoder: Decoder, file: IO[bytes]) -> Heard:

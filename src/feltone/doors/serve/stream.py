@@ -2,8 +2,8 @@
 
     -> {"sample_rate": 48000, "format": "pcm16", "interval_ms": 250}
     -> 3a00 4100 …                                                       mono, little-endian
-    <- {"time": 0.25, "label": "silence", "scores": {"anger": 0.0, …}, "speech": false}
-    <- {"time": 0.5, "label": "anger", "scores": {"anger": 0.71, …}, "speech": true}
+    <- {"time": 0.25, "label": "silence", "unsure": false, "scores": {…}, "speech": false}
+    <- {"time": 0.5, "label": "anger", "unsure": false, "scores": {…}, "speech": true}
 
 `time` is the audio heard so far in seconds; `label` speaks of the last four of them. What cannot go on is told in the
 shape of all errors, `{"error": …}`, before the socket is closed with the error's code as its reason.
