@@ -6,6 +6,7 @@ from typing import Any
 
 from feltone import artifact
 from feltone.lab import card, crossing, group_tables, tables
+from feltone.lab.experiment import model_name
 
 HONEST = ("clean", "emobox", "speaker")  # what a card must tell
 
@@ -28,7 +29,7 @@ def written(folder: Path, rows: Sequence[Row], groups: Sequence[Row]) -> str:
     """The card of one of them."""
     description = artifact.load(folder, verify=False).description
     recipe, corpus = description["origin"]["recipe"]["name"], description["origin"]["corpus"]
-    model = description["name"].removesuffix(f"-{corpus}")
+    model = description["name"].removesuffix(model_name("", corpus))
     of_recipe = [row for row in rows if (row["recipe"], row["corpus"], row["model"]) == (recipe, corpus, model)]
     if not of_recipe:
         return card.write(description, None, [])

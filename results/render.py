@@ -33,6 +33,7 @@ from feltone.lab import (
     tables,
     tested,
 )
+from feltone.lab.experiment import model_name
 
 ROOT = Path(__file__).parents[1]
 ROWS = tables.read_rows(ROOT / "results" / "accuracy")
@@ -81,7 +82,7 @@ def honest_table() -> str:
 
 def stage_of(row: dict) -> str:
     """Which stage of its recipe a model is of; a finished one that crosses to another corpus also names its own."""
-    return str(row["model"]).removesuffix(f"-{row['corpus'].partition(crossing.BETWEEN)[0]}")
+    return str(row["model"]).removesuffix(model_name("", row["corpus"].partition(crossing.BETWEEN)[0]))
 
 
 def both(row: dict | None) -> str:

@@ -132,6 +132,15 @@ def run_folder(out: Path, seed: int, fold: int) -> Path:
     return out / f"seed-{seed}" / f"fold-{fold}"
 
 
+def model_name(stage: str, corpus: str) -> str:
+    """What the artefact of a stage's network is called, in file names as well.
+
+    >>> model_name("residual", "emodb+crema-d")
+    'residual-emodb-crema-d'
+    """
+    return f"{stage}-{corpus.replace('+', '-')}"
+
+
 def kept_stages(recipe: Recipe) -> dict[str, str]:
     """Stages whose network becomes an artefact -> its variant: teachers, and the last stage."""
     teachers = {stage.teacher for stage in recipe.stages}
@@ -226,7 +235,9 @@ def export_network(
     some = run.fold.train[::7]
     images = dataset.load(some, run.labels, recipe.features, run.seed, dataset.cache_folder()).images
     trained_on = [sample.clip for sample in run.fold.learnt]
-    origin = origin_of(material, recipe, run.fold, run.seed, f"{stage}-{material.name}", variant, seconds, accelerator)
+    origin = origin_of(
+        material, recipe, run.fold, run.seed, model_name(stage, material.name), variant, seconds, accelerator
+    )
     examples = images.astype(np.float32)
     export(network, run.labels, recipe.features, origin, trained_on, examples, unfinished, calibration)
     shutil.rmtree(folder, ignore_errors=True)  # what earlier versions left there when they were killed
