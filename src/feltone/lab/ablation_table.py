@@ -17,9 +17,7 @@ def table(rows: Sequence[Row]) -> str:
     """What every ingredient of `honest` is worth: the recipe without it, or with one more, on the same folds."""
     whole = {row["corpus"]: row for row in rows if _is_of(row, WHOLE)}
     named = {"honest": "nothing learnt before"} | {
-        f"honest-{name}-after-crema-d": name.replace("no-", "without ")
-        .replace("mixing", "with mixing")
-        .replace("gentle", "gentler changes")
+        f"honest-{name}-after-crema-d": name.replace("no-", "without ").replace("mixing", "with mixing")
         for name in ABLATIONS
     }
     lines = [["`honest` after CREMA-D", *(_points_of(row, None) for row in whole.values())]]

@@ -42,13 +42,13 @@ class Regimen:
     """Every ingredient has a value that leaves it out: 0."""
 
     column_masks: int = 2
-    column_share: float = 0.15  # of the image's columns, the widest of these masks
+    column_share: float = 0.1  # of the image's columns, the widest of these masks
     band_masks: int = 2
-    band_share: float = 0.15  # of the image's bands, the widest of these masks
-    stretch: float = 0.2  # most that the logarithm of the pace changes by
-    pitch: float = 0.12  # most that the logarithm of the place of a band changes by
+    band_share: float = 0.1  # of the image's bands, the widest of these masks
+    stretch: float = 0.12  # most that the logarithm of the pace changes by
+    pitch: float = 0.07  # most that the logarithm of the place of a band changes by
     mixing: float = 0.0  # both parameters of the beta distribution that an image's share is drawn from
-    narrow: float = 0.35  # share of the samples that are heard through a telephone
+    narrow: float = 0.25  # share of the samples that are heard through a telephone
     decay: float = 0.05  # of weight matrices, per step, times the learning rate
     warm_share: float = 0.05  # of a stage, in which the learning rate rises evenly; then it falls along half a cosine
 
