@@ -14,6 +14,7 @@ import feltone
 from feltone.files import write_json
 from feltone.lab import corpora, provenance
 from feltone_benchmarks import plain, report
+from feltone_benchmarks.recognition import STUDENT
 
 PRECISIONS = ("fp32", "int8")
 
@@ -33,7 +34,7 @@ def main() -> None:
 
 def compare(expected: np.ndarray, clips: list[Path], precision: str) -> dict[str, float]:
     """The largest difference of a probability from plain, and how many labels differ."""
-    recognize = feltone.load(precision=precision, threads=1)
+    recognize = feltone.load(STUDENT, precision=precision, threads=1)
     heard = np.array([list(recognize(path).scores.values()) for path in clips])
     return {
         "max_probability_difference": float(np.abs(heard - expected).max()),

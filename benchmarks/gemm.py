@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from feltone_benchmarks.harness import Missing, Result, Side, Timing, document, measure
-from feltone_benchmarks.recognition import clip
+from feltone_benchmarks.recognition import STUDENT, clip
 
 SIZES = (1024, 2048)
 TYPES = {"fp32": "float32", "bf16": "bfloat16"}
@@ -85,7 +85,7 @@ def network(wav: str) -> Callable[[], object]:
     import feltone
     from feltone import audio, features
 
-    recognize = feltone.load(threads=1)
+    recognize = feltone.load(STUDENT, threads=1)
     image = features.log_mel_image(audio.load(wav), recognize.features)[None]
     return lambda: recognize.images(image)
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from feltone import artifact
+from feltone_benchmarks.recognition import STUDENT
 
 # The image ------------------------------------------------------------------------------------------------------------
 
@@ -233,7 +234,7 @@ def step(
 # Recognition ----------------------------------------------------------------------------------------------------------
 
 
-def recognition(wav: str | Path, model: str | Path | None = None) -> Callable[[], dict[str, float]]:
+def recognition(wav: str | Path, model: str | Path = STUDENT) -> Callable[[], dict[str, float]]:
     """The work of turning a recording into the probability of every label, with a student's weights."""
     found = artifact.load(model)
     sizes = found.description["model"]

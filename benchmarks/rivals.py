@@ -8,6 +8,7 @@ from typing import Any
 
 from feltone import artifact, audio, features
 from feltone.recognizer import softmax
+from feltone_benchmarks.recognition import STUDENT
 
 SAMPLE_RATE = 16_000
 
@@ -54,7 +55,7 @@ def openvino(wav: str, precision: str) -> Callable[[], object]:
     """Feltone's front end and fp32 graph, run by OpenVINO with inference precision "f32" or "bf16"."""
     from openvino import Core
 
-    core, model = Core(), artifact.load()
+    core, model = Core(), artifact.load(STUDENT)
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise RuntimeError("this processor has no bf16 arithmetic")
     wanted = {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}

@@ -18,7 +18,7 @@ PAGES = {
     "RESULTS.md": "results.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
-    "src/feltone/weights/student-emodb/README.md": "card.md",
+    "src/feltone/weights/residual-emodb-crema-d/README.md": "card.md",
 }
 PICTURES = "results/*/*.png", "results/*/*.svg"
 LINK = re.compile(r"(?P<picture>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)#\s]*)(?P<anchor>#[^)\s]*)?\)")

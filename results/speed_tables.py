@@ -12,11 +12,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from feltone.lab.tables import NOT_RUN
 from feltone_benchmarks import report
+from feltone_benchmarks.recognition import WHAT
 
 FOLDER = Path(__file__).parent / "speed"
 SHORT = (  # sides of the README's table
     "plain",
+    "feltone",
     "feltone-fp32",
     "feltone-int8",
     "feltone-fp32-1s",
@@ -84,9 +87,9 @@ def short() -> str:
     found = named("bench")
     lines = [f"| ms, one core | {' | '.join(found)} | |", "|---|" + "--:|" * len(found) + "---|"]
     for name in SHORT:
-        sides = [one["recognition"]["sides"][name] for one in found.values()]
-        cells = [report.number(side["median_ms"]) for side in sides]
-        lines.append(f"| {name} | {' | '.join(cells)} | {sides[-1]['what']} |")
+        sides = [one["recognition"]["sides"].get(name) for one in found.values()]
+        cells = [report.number(side["median_ms"]) if side else NOT_RUN for side in sides]
+        lines.append(f"| {name} | {' | '.join(cells)} | {WHAT[name]} |")
     return "\n".join([*lines, "", *(f"{name}: {report.place(one)}  " for name, one in found.items())])
 
 

@@ -23,7 +23,11 @@ from feltone.lab.experiment import Experiment, Material, preceded
 from feltone.lab.ledger import read
 from feltone.lab.models import ResidualConfig, build
 from feltone.lab.recipes import Recipe, after, recipe
+from feltone.lab.reproduce import Planned, ahead
+from feltone.lab.tasks import Task
 from feltone.lab.training import before
+from feltone.lab.training.machine import Machine
+from feltone.lab.training.schedule import Job
 from feltone_benchmarks import tiny
 
 QUICKLY = ["--accelerator", "cpu", "--no-compile", "--precision", "32", "--threads", "1"]
@@ -137,6 +141,24 @@ def test_folds_share_what_comes_before_and_say_so(
     tested = json.loads((folder.parent / "teacher.tested.json").read_text())
     assert tested["recipe"]["before"]["corpora"] == ["savee"]
     capsys.readouterr()
+
+
+def test_a_plan_counts_what_comes_first_once_a_seed_until_it_is_there(two_corpora: Path, quick: Path) -> None:
+    made, material = after(recipe("small"), ["savee"]), Material.read("emodb", two_corpora)
+    task, machine = Task(made.name, "emodb", "speaker", 2), Machine(compiled=False, precision="32-true")
+    planned = [
+        Planned(task, Job(fold, 10, seed), material, made, done=False)
+        for seed in (0, 1)
+        for fold in Experiment("emodb", two_corpora, "speaker", seed, before=("savee",)).folds(material)
+    ]
+    samples = len(corpora.read("savee", two_corpora)) * len(COPIES)
+    found = ahead(planned, machine, quick)
+    assert [one.samples for one in found.values()] == [samples, samples] and len(planned) > 2
+    assert ahead([replace(one, done=True) for one in planned], machine, quick) == {}
+    (first, _) = found
+    first.mkdir(parents=True)
+    (first / "teacher.safetensors").touch()
+    assert ahead(planned, machine, quick) == {place: one for place, one in found.items() if place != first}
 
 
 def test_a_fold_begins_where_the_other_corpora_left_off(two_corpora: Path, tmp_path: Path, quick: Path) -> None:

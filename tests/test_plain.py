@@ -42,7 +42,7 @@ def emodb(corpora_root: Path) -> list[Path]:
 
 @pytest.fixture(scope="module", params=PROBABILITY)
 def recognize(request: pytest.FixtureRequest) -> feltone.Recognizer:
-    return feltone.load(precision=request.param, threads=1)
+    return feltone.load(plain.STUDENT, precision=request.param, threads=1)
 
 
 def pair(name: str) -> tuple[nn.Module, plain.Network]:

@@ -32,7 +32,7 @@ WITHIN = 1e-3  # of a probability: what issue 5 asks of fp32
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped student in every kind, in one folder."""
+    """The shipped model in every kind, in one folder."""
     folder = tmp_path_factory.mktemp("exported")
     for kind in portable.KINDS:
         portable.export(artifact.load(), kind, folder, CLIPS, "the bundled clips")
@@ -46,11 +46,11 @@ def recognize() -> Recognizer:
 
 @pytest.fixture(scope="module")
 def listens(folder: Path) -> onnxruntime.InferenceSession:
-    return open_session(str(folder / "student-emodb.waveform.onnx"))
+    return open_session(str(file_of(folder, "onnx-waveform")))
 
 
 def file_of(folder: Path, kind: str) -> Path:
-    return folder / f"student-emodb{portable.KINDS[kind].suffix}"
+    return folder / f"{artifact.DEFAULT_NAME}{portable.KINDS[kind].suffix}"
 
 
 def heard(session: onnxruntime.InferenceSession, waveforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -113,7 +113,8 @@ def test_attention_over_time_is_feltones_without_smoothing(
     listens: onnxruntime.InferenceSession, recognize: Recognizer
 ) -> None:
     waveform = audio.load(CLIPS[0])
-    expected = attention.over_time(recognize.waveform(waveform).attention, smoothing_columns=0)
+    mask, patches = recognize.waveform(waveform).attention, recognize.artifact.patches
+    expected = attention.over_time(mask, patches, smoothing_columns=0)
     found = heard(listens, waveform[None])[1][0]
     assert np.abs(found - expected).max() < 1e-5 and found.sum() == pytest.approx(1, abs=1e-5)
 
@@ -143,11 +144,19 @@ def test_digital_silence_is_an_image_of_exact_zeros_and_spoils_nothing(listens: 
     assert np.abs(probabilities[1] - heard(listens, both[1:])[0][0]).max() < 1e-5
 
 
-def test_the_image_files_take_batches_and_merged_padding(folder: Path, recognize: Recognizer) -> None:
+def test_the_image_files_take_batches(folder: Path, recognize: Recognizer) -> None:
+    images = np.stack([recognize.waveform(audio.load(clip)).image for clip in CLIPS[:3]])
+    session = open_session(str(file_of(folder, "onnx")))
+    assert np.abs(session.run(["probabilities"], {"image": images})[0] - recognize.images(images)[0]).max() < 1e-5
+
+
+def test_the_image_files_of_a_student_take_merged_padding(tmp_path: Path) -> None:
+    recognize = feltone.load("student-emodb", threads=1)
+    file = portable.export(recognize.artifact, "onnx", tmp_path, CLIPS[:3], "three clips").file
     images = np.stack([recognize.waveform(audio.load(clip)[:20_000]).image for clip in CLIPS[:3]])
     assert not images[:, :, 50:].any()
     expected = recognize.images(images)
-    session = open_session(str(file_of(folder, "onnx")))
+    session = open_session(str(file))
     merged = {"image": images[:, :, :51], "copies": np.full(3, 128 - 50, np.float32)}
     for given in ({"image": images}, merged):
         probabilities, logits = session.run(["probabilities", "logits"], given)
@@ -290,7 +299,7 @@ def test_the_door_compares_on_the_bundled_clips_and_says_what_comes_next(
     monkeypatch.delenv("FELTONE_DATA", raising=False)
     assert export_model(None, "onnx-int8", tmp_path / "out", None, as_json=False) == 0
     shown = capsys.readouterr()
-    assert "student-emodb.int8.onnx" in shown.out and "7 of the bundled clips" in shown.out
+    assert f"{artifact.DEFAULT_NAME}.int8.onnx" in shown.out.replace("\n", "") and "7 of the bundled clips" in shown.out
     assert "next:" in shown.err
 
 
@@ -301,7 +310,7 @@ def test_the_door_compares_on_emodb_where_it_is_and_prints_one_document(
     assert export_model(None, "onnx", tmp_path / "out", None, as_json=True) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["parity"]["recordings"] == "emodb" and told["parity"]["clips"] == 56
-    assert told["file"] == str(tmp_path / "out" / "student-emodb.onnx")
+    assert told["file"] == str(tmp_path / "out" / f"{artifact.DEFAULT_NAME}.onnx")
 
 
 def test_the_door_compares_on_what_it_is_told_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

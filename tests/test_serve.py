@@ -127,7 +127,7 @@ def test_the_model_says_where_it_comes_from_and_what_its_scores_are_not_for(
     model = running.get("/v1/model").json()
     folder = recognize.artifact.folder
     assert model["labels"] == list(recognize.labels) and model["sha256"] == artifact.digest(folder / "artifact.json")
-    assert model["features"]["sample_rate"] == RATE and "student-emodb" in model["card"]
+    assert model["features"]["sample_rate"] == RATE and artifact.DEFAULT_NAME in model["card"]
     assert "nothing is left to test it on" in model["warning"] and model["protocol"] == "all"
     description = json.loads((folder / "artifact.json").read_text())
     description["origin"]["protocol"] = "paper"

@@ -82,7 +82,7 @@ def test_what_the_page_is_told_of_the_model_is_true_of_the_graph_it_is_given(run
     assert record["bytes"] == len(graph) and record["sha256"] == hashlib.sha256(graph).hexdigest()
     sealed = artifact.load()
     assert record["labels"] == list(sealed.labels) and record["features"] == sealed.features.to_dict()
-    assert record["patches"] == [1, 128] and record["image"] == [128, 128]
+    assert record["patches"] == list(sealed.patches) and record["image"] == [128, 128]
     assert record["model_card"] == (sealed.folder / "README.md").read_text()
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     image = np.outer(range(128), range(128)).astype(np.float32) % 128 / 127

@@ -89,7 +89,7 @@ def test_format_and_rate_do_not_matter(running: Running) -> None:
     same = [a["label"] == b["label"] for a, b in zip(plain, other, strict=False)]
     assert len(plain) - len(other) in (0, 1) and np.mean(same) >= 0.85
     # Resampled twice, the highest bands are gone: scores move, but not what the network was sure of.
-    sure = [max(answer["scores"].values()) > 0.9 for answer in plain]
+    sure = [max(answer["scores"].values()) > 0.6 for answer in plain]
     assert sum(sure) >= 5 and all(equal for equal, clear in zip(same, sure, strict=False) if clear)
 
 

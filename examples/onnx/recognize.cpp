@@ -1,7 +1,7 @@
 // Run by the tests where ONNXRUNTIME_INCLUDE names the folder of ONNX Runtime's headers (so on 2026-11-23, with the
 // headers of 1.12 and the library of 1.32). Build and run:
 //   g++ -std=c++17 -I$ONNXRUNTIME_INCLUDE recognize.cpp libonnxruntime.so -o recognize
-//   ./recognize student-emodb.waveform.onnx clip.wav
+//   ./recognize residual-emodb-crema-d.waveform.onnx clip.wav
 #include <onnxruntime_cxx_api.h>
 
 #include <cstdio>

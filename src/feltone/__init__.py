@@ -1,7 +1,7 @@
 """Feltone hears how something is said: emotion in speech, recognised from log-Mel spectrograms.
 
     import feltone
-    recognize = feltone.load()                 # the shipped student; or a name, a folder, "hf:owner/model"
+    recognize = feltone.load()                 # the shipped model; or a name, a folder, "hf:owner/model"
     prediction = recognize("clip.wav")         # Prediction(label="anger", scores={...}, seconds=2.3)
     timeline = recognize.timeline("talk.mp3")  # windows over a long recording
 

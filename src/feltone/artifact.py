@@ -39,7 +39,7 @@ SHAPE: dict[str, type] = {
 """What `artifact.json` must say, and as what; the rest is provenance, which recognition does without."""
 SHA256 = re.compile(r"[0-9a-f]{64}")
 SHIPPED = Path(__file__).parent / "weights"
-DEFAULT_NAME = "student-emodb"
+DEFAULT_NAME = "residual-emodb-crema-d"
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Artifact:
 
 
 def find(model: str | Path | None = None) -> Path:
-    """Folder of a model: None for the shipped student; a shipped model's name, a folder, or `hf:owner/model@revision`.
+    """Folder of a model: None for the default one; a shipped model's name, a folder, or `hf:owner/model@revision`.
 
     Raises:
         ArtifactError: there is no such model; the message lists the shipped ones.

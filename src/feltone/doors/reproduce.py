@@ -15,7 +15,7 @@ from feltone.lab.dataset import cache_folder
 from feltone.lab.experiment import Material
 from feltone.lab.models.cost import cost
 from feltone.lab.pace import step_seconds
-from feltone.lab.reproduce import Planned
+from feltone.lab.reproduce import Ahead, Planned
 from feltone.lab.tasks import Task
 from feltone.lab.training.machine import Machine, best_accelerator
 from feltone.lab.training.stages import Stage
@@ -46,7 +46,7 @@ def reproduce_rows(
     todo = [one for one in planned if not one.done]
     # The machine that plans may be another kind than those that train.
     seconds = paces(todo, machine if ray is None else replace(machine, accelerator=best_accelerator()))
-    show(planned, seconds)
+    show(planned, reproduce.ahead(planned, machine, cache_folder()), seconds)
     for line in impossible:
         console.say(f"not possible: {line}")
     if only_plan or not todo:
@@ -58,7 +58,7 @@ def reproduce_rows(
 
         left = reproduce_cluster.run(groups, out, results, machine)
     else:
-        expected = [sum(time_of(one, seconds) for one in group) for group in groups]
+        expected = expectations(groups, seconds, machine)
         left = here(groups, expected, out, results, machine, None if minutes is None else begun + 60 * minutes)
     again = f"{left} runs are left, give the same command again; " if left else ""
     console.say(f"{again}rows in {results}; next: make results")
@@ -113,9 +113,25 @@ def draw_attention(wanted: Sequence[Task], data: Path, out: Path) -> None:
         write_drawn(drawn, picture, picture.with_suffix(".json"))
 
 
-def show(planned: Sequence[Planned], seconds: Mapping[str, float]) -> None:
+def expectations(groups: Sequence[Sequence[Planned]], seconds: Mapping[str, float], machine: Machine) -> list[float]:
+    """Seconds of every group, the first that needs it with what comes before."""
+    known: dict[Path, Ahead] = {}
+    found = []
+    for group in groups:
+        first = reproduce.ahead(group, machine, cache_folder())
+        new = [one for place, one in first.items() if place not in known]
+        known |= first
+        found.append(sum(time_of(one, seconds) for one in group) + sum(time_of(one, seconds) for one in new))
+    return found
+
+
+def show(planned: Sequence[Planned], first: Mapping[Path, Ahead], seconds: Mapping[str, float]) -> None:
     """The plan as a table: per task what is done, what is left, and about how long that takes one run at a time."""
     lines, whole = [], 0.0
+    for made, corpora in dict.fromkeys((one.made.name, one.corpora) for one in first.values()):
+        times = [time_of(one, seconds) for one in first.values() if (one.made.name, one.corpora) == (made, corpora)]
+        whole += sum(times)
+        lines.append([made, "+".join(corpora), "beforehand", str(len(times)), "0", console.duration(sum(times))])
     for task in dict.fromkeys(one.task for one in planned):
         jobs = [one for one in planned if one.task == task]
         left = [one for one in jobs if not one.done]
@@ -130,7 +146,7 @@ def show(planned: Sequence[Planned], seconds: Mapping[str, float]) -> None:
         )
 
 
-def time_of(one: Planned, seconds: Mapping[str, float]) -> float:
+def time_of(one: Planned | Ahead, seconds: Mapping[str, float]) -> float:
     """Seconds of the steps of a run, at these seconds per step of every network."""
     return sum(steps * seconds[learner] for learner, steps in one.steps.items())
 
@@ -138,8 +154,9 @@ def time_of(one: Planned, seconds: Mapping[str, float]) -> float:
 def paces(todo: Sequence[Planned], machine: Machine) -> dict[str, float]:
     """Seconds of a step of every network that has to learn, by variant."""
     stages: dict[str, Stage] = {}
-    for one in todo:
-        stages |= {stage.learner: stage for stage in one.made.stages}
+    for made in {one.task.recipe: one.made for one in todo}.values():
+        for part in (made.before, made):
+            stages |= {stage.learner: stage for stage in part.stages} if part else {}
     found = {}
     with console.progress("measuring a step of each network", len(stages)) as advance:
         for learner, stage in stages.items():

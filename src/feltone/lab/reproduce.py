@@ -25,7 +25,8 @@ from feltone.lab.predictions import key_of
 from feltone.lab.recipes import Recipe, recipe
 from feltone.lab.tasks import BEYOND, Task
 from feltone.lab.tested import FoldResult
-from feltone.lab.training.folder import seconds_of
+from feltone.lab.training import before
+from feltone.lab.training.folder import seconds_of, settings
 from feltone.lab.training.learner import Tick
 from feltone.lab.training.machine import Machine
 from feltone.lab.training.run import Run, train_many
@@ -45,11 +46,30 @@ class Planned:
     @property
     def steps(self) -> dict[str, int]:
         """Steps of every stage, by the variant that makes them."""
-        counted: dict[str, int] = {}
-        for stage in self.made.stages:
-            steps = stage.epochs * math.ceil(len(self.job.fold.train) / stage.batch)
-            counted[stage.learner] = counted.get(stage.learner, 0) + steps
-        return counted
+        return steps_of(self.made, len(self.job.fold.train))
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What other corpora have to be learnt before some jobs, and is not there yet."""
+
+    made: Recipe
+    corpora: tuple[str, ...]
+    samples: int
+
+    @property
+    def steps(self) -> dict[str, int]:
+        """Steps by the variant that makes them."""
+        return steps_of(self.made, self.samples)
+
+
+def steps_of(made: Recipe, samples: int) -> dict[str, int]:
+    """Steps of every stage of a recipe on so many samples, by the variant that makes them."""
+    counted: dict[str, int] = {}
+    for stage in made.stages:
+        steps = stage.epochs * math.ceil(samples / stage.batch)
+        counted[stage.learner] = counted.get(stage.learner, 0) + steps
+    return counted
 
 
 def plan(wanted: Sequence[Task], data: Path, results: Path) -> tuple[list[Planned], list[str]]:
@@ -68,10 +88,24 @@ def plan(wanted: Sequence[Task], data: Path, results: Path) -> tuple[list[Planne
     return planned, impossible
 
 
+def ahead(group: Sequence[Planned], machine: Machine, cache: Path) -> dict[Path, Ahead]:
+    """What comes first for jobs that are not done, by the folder in which it will be; without what is there already."""
+    found = {}
+    for one in group:
+        first = one.made.before
+        if one.done or not first:
+            continue
+        job = before.job_of(one.job.fold, one.job.seed)
+        folder = before.folder_of(settings(first, job.fold, job.labels, job.seed, machine), cache)
+        if not all((folder / f"{stage.name}.safetensors").is_file() for stage in first.stages):
+            found[folder] = Ahead(first, one.made.corpora_before, len(job.fold.train))
+    return found
+
+
 def _jobs(task: Task, material: Material, data: Path) -> Iterator[Job]:
     for seed in range(task.seeds):
-        before = recipe(task.recipe).corpora_before
-        folds = Experiment(task.corpus, data, task.protocol, seed, before=before).folds(material)
+        first = recipe(task.recipe).corpora_before
+        folds = Experiment(task.corpus, data, task.protocol, seed, before=first).folds(material)
         yield from (Job(fold, len(folds), seed) for fold in chosen(folds, task.folds))
 
 

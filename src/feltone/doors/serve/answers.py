@@ -81,7 +81,7 @@ class Heard(BaseModel):
 class Predictions(BaseModel):
     """One prediction or error per file, in the order they were sent."""
 
-    model: str = Field(examples=["student-emodb"])
+    model: str = Field(examples=["residual-emodb-crema-d"])
     predictions: list[Heard | Failed]
 
 
@@ -98,7 +98,7 @@ class Window(BaseModel):
 class Timeline(BaseModel):
     """Windows over a recording, overlapping where the hop is shorter than they are."""
 
-    model: str = Field(examples=["student-emodb"])
+    model: str = Field(examples=["residual-emodb-crema-d"])
     file: str = Field(examples=["meeting.mp3"])
     hop: float = Field(description="seconds between window starts", examples=[1.0])
     segments: list[Window]
@@ -107,7 +107,7 @@ class Timeline(BaseModel):
 class Model(BaseModel):
     """What answers here, where it comes from, and how far to trust it."""
 
-    name: str = Field(examples=["student-emodb"])
+    name: str = Field(examples=["residual-emodb-crema-d"])
     labels: list[str] = Field(examples=[list(SCORES)])
     features: dict[str, Any] = Field(description="the front end")
     precision: str = Field(examples=["fp32"])
