@@ -1,4 +1,4 @@
-// Run by the tests. node recognize.js residual-emodb-crema-d.waveform.onnx clip.wav   (npm install onnxruntime-node)
+// Run by the tests. node recognize.js MODEL.waveform.onnx clip.wav   (npm install onnxruntime-node)
 const { readFileSync } = require('node:fs')
 const { basename, dirname, join } = require('node:path')
 const ort = require('onnxruntime-node') // or 'onnxruntime-web': the same interface, in browsers and in Node

@@ -1,4 +1,4 @@
-"""Run by the tests. python recognize.py residual-emodb-crema-d.waveform.onnx clip.wav   (pip install onnxruntime; no Feltone)"""
+"""Run by the tests. python recognize.py MODEL.waveform.onnx clip.wav   (pip install onnxruntime; no Feltone)"""
 
 import json
 import sys
