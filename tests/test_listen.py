@@ -169,7 +169,10 @@ def test_interval_model_and_precision_are_those_asked_for() -> None:
 
 def test_a_line_is_written_where_the_label_changes(spoken: subprocess.CompletedProcess[str]) -> None:
     said = listened("--input", ANGER)
-    labels = [re.fullmatch(r" *[\d.]+ s  (\w+)(  \d+%)?", line)[1] for line in said.stdout.splitlines()]  # type: ignore[index]
+    told = [re.fullmatch(r" *[\d.]+ s  (\w+)(?:  \d+%( \(unsure\))?)?", line) for line in said.stdout.splitlines()]
+    labels = [line[1] for line in told if line]
+    sure = {update["time"]: not update["unsure"] for update in lines(spoken.stdout)}
+    assert all(line and bool(line[2]) != sure[float(line[0].split()[0])] for line in told)
     assert labels == [label for label, _ in groupby(labels)]
     assert labels[-1] == lines(spoken.stdout)[-1]["label"] and said.returncode == 0
 
