@@ -58,12 +58,13 @@ def test_a_row_says_what_predict_says_of_its_recording_and_keeps_what_it_said(
         csv.writer(handle).writerows([["note", "File", "id"], *zip(notes, files, ["007", "1e3", ""], strict=True)])
     assert cli.run(["predict", str(folder / "calls.csv")]) == 0
     rows = rows_of(capsys.readouterr().out)
-    added = ["label", *recognize.labels, "seconds", "error"]
+    added = ["label", "unsure", *recognize.labels, "seconds", "error"]
     assert list(rows[0]) == ["note", "File", "id", *added]
     assert [(r["note"], r["File"], r["id"]) for r in rows] == list(zip(notes, files, ["007", "1e3", ""], strict=True))
     for row, file in zip(rows, files, strict=True):
         expected = recognize(folder / file)
         assert row["label"] == expected.label and row["error"] == ""
+        assert row["unsure"] == str(expected.unsure).lower()
         assert {label: float(row[label]) for label in recognize.labels} == recognised(recognize, folder / file)
         assert float(row["seconds"]) == pytest.approx(expected.seconds, abs=1e-6)
 
@@ -253,7 +254,7 @@ def test_pandas_gets_the_same_answers_at_the_same_index(folder: Path, recognize:
     )
     found = predict_table(frame, recognize, root=folder)
     assert found.index.equals(frame.index)
-    assert list(found.columns) == ["label", *recognize.labels, "seconds", "error"]
+    assert list(found.columns) == ["label", "unsure", *recognize.labels, "seconds", "error"]
     expected = recognize(folder / "anger.flac")
     assert found.loc[5, "label"] == expected.label and dict(found.loc[5, list(recognize.labels)]) == expected.scores
     late = recognize.waveform(audio.load(folder / "long.wav", start=1.5))
@@ -286,7 +287,7 @@ def test_audformat_takes_and_holds_what_was_recognised(folder: Path, recognize: 
     database["heard"]["label"] = audformat.Column(scheme_id="emotion")
     for label in recognize.labels:
         database["heard"][label] = audformat.Column(scheme_id="chance")
-    database["heard"].set(found.drop(columns=["seconds", "error"]).to_dict("series"))
+    database["heard"].set(found.drop(columns=["unsure", "seconds", "error"]).to_dict("series"))
     database.save(str(folder))
     held = audformat.Database.load(str(folder))["heard"].get()
     assert held.index.equals(found.index) and held["label"].astype(str).tolist() == found["label"].tolist()

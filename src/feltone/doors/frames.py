@@ -31,8 +31,8 @@ def predict_table(
         column: of a frame, that holds the paths; None for the index, or for one of the names that a manifest knows.
 
     Returns:
-        A frame with the index of `data` and the columns `label`, one per class (probabilities), `seconds` and `error`.
-        A row that cannot be recognised is missing in all of them but `error`, which says why.
+        A frame with the index of `data` and the columns `label`, `unsure`, one per class (probabilities), `seconds` and
+        `error`. A row that cannot be recognised is missing in all of them but `error`, which says why.
 
     Raises:
         ConfigError: no column of paths, or several.
@@ -46,7 +46,7 @@ def predict_table(
     told = (field.astype(object).where(field.notna().to_numpy(), None) for field in fields)
     asked = [span_of(Path(root), f"row {number}", *row) for number, row in enumerate(zip(*told, strict=True), 1)]
     found = columns(recognise(recognize, asked), recognize.labels)
-    dtypes = dict.fromkeys(found, "float64") | {"label": "string", "error": "string"}
+    dtypes = dict.fromkeys(found, "float64") | {"label": "string", "unsure": "boolean", "error": "string"}
     return pd.DataFrame(found, index).astype(dtypes)
 
 

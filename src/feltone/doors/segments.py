@@ -36,6 +36,7 @@ class Answer:
     """What was recognised in the first `clip_seconds` of a span, or why nothing was."""
 
     label: str | None = None
+    unsure: bool | None = None
     scores: dict[str, float] = field(default_factory=dict)  # label -> probability
     seconds: float | None = None  # of speech analysed
     error: str | None = None
@@ -119,9 +120,13 @@ def recognise(
 
 
 def columns(answers: Sequence[Answer], labels: LabelSet) -> dict[str, list[str | float | None]]:
-    """Answers as the columns of a table: `label`, one per class, `seconds`, `error`; None where there is nothing."""
+    """Answers as the columns of a table; None where there is nothing.
+
+    They are `label`, `unsure`, one column per class, `seconds` and `error`.
+    """
     return {
         "label": [answer.label for answer in answers],
+        "unsure": [answer.unsure for answer in answers],
         **{label: [answer.scores.get(label) for answer in answers] for label in labels},
         "seconds": [answer.seconds for answer in answers],
         "error": [answer.error for answer in answers],
@@ -145,7 +150,7 @@ def _answer(recognize: Recognizer, path: Path | str, samples: Waveform | AudioEr
         found = recognize.waveform(samples)
     except AudioError as fault:
         return Answer(error=f"{path}: {fault}")
-    return Answer(found.label, found.scores, found.seconds)
+    return Answer(found.label, found.unsure, found.scores, found.seconds)
 
 
 def cuts(

@@ -1,7 +1,8 @@
 """`feltone predict TABLE`: a table of recordings in, the same table out with what was recognised in each row.
 
-Rows keep their order and their columns their values; added are `label`, one column per class, `seconds` and `error`,
-of which the last says why a row has nothing in the others. CSV, TSV and JSONL need nothing; Parquet needs pyarrow.
+Rows keep their order and their columns their values; added are `label`, `unsure`, one column per class, `seconds` and
+`error`, of which the last says why a row has nothing in the others. CSV, TSV and JSONL need nothing; Parquet needs
+pyarrow.
 """
 
 import csv
@@ -214,9 +215,10 @@ def _jsonl(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _write_parquet(table: Any, added: Columns, out: Path) -> None:
     pyarrow, parquet = _pyarrow(out)
-    label, *_, error = added
+    label, unsure, *_, error = added
+    others = {label: pyarrow.string(), unsure: pyarrow.bool_(), error: pyarrow.string()}
     for name, values in added.items():
-        kind = pyarrow.string() if name in (label, error) else pyarrow.float64()
+        kind = others.get(name, pyarrow.float64())
         table = table.append_column(name, pyarrow.array(values, kind))
     write_atomically(out, lambda handle: parquet.write_table(table, handle))
 
