@@ -56,7 +56,7 @@ def settings(hub: Hub, home: Path, token: str | None) -> dict[str, str]:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """The shipped student, in a folder that holds something else as well."""
+    """The shipped model, in a folder that holds something else as well."""
     folder = Path(shutil.copytree(artifact.find(), tmp_path / "toy"))
     (folder / ".DS_Store").write_text("not sealed")
     (folder / "notes.txt").write_text("not sealed")

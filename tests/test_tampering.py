@@ -25,7 +25,7 @@ CLIP = Path(feltone.__file__).parent / "clips" / "anger.flac"
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """The shipped student, to be tampered with."""
+    """The shipped model, to be tampered with."""
     return Path(shutil.copytree(artifact.find(), tmp_path / "models" / "student"))
 
 

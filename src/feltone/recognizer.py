@@ -270,7 +270,7 @@ def from_model(
     """A recogniser for a model.
 
     Args:
-        model: None for the shipped student; a shipped model's name, a model folder, or "hf:owner/model".
+        model: None for the default one; a shipped model's name, a model folder, or "hf:owner/model".
         precision: "fp32" or "int8".
         threads: of ONNX Runtime; None for as many as there are cores.
         quick_start: for a few recordings: ready sooner, each of them slower (`features.load_fast_transform`).

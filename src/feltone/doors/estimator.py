@@ -38,7 +38,7 @@ class EmotionRecognizer(ClassifierMixin, TransformerMixin, BaseEstimator):  # ty
     waveform (an array of samples, or samples x channels). As for `feltone.load()(...)`, the first `clip_seconds` count.
 
     Args:
-        model: None for the shipped student; as for `feltone.load`.
+        model: None for the default one; as for `feltone.load`.
         precision: "fp32" or "int8".
         sample_rate: of waveforms in `X`, in Hz; files say theirs.
         errors: what to do where recordings cannot be recognised: "raise" one `AudioError` that names them all, or

@@ -18,7 +18,7 @@ def export_model(model: str | None, kind: str, out: Path, check_on: Path | None,
     """Write a model as `kind` into `out`, print what was measured and what to do next; returns the exit code.
 
     Args:
-        model: None for the shipped student; as for `feltone.load`.
+        model: None for the default one; as for `feltone.load`.
         kind: one of `portable.KINDS`.
         out: folder, made when missing.
         check_on: recordings to compare with PyTorch on; None for EmoDB below `FELTONE_DATA`, else the bundled clips.

@@ -26,7 +26,7 @@ def predict_table(
     Args:
         data: an index of audformat (`file`, or `file`, `start` and `end`), or a frame or series with one; else a frame
             with a column of paths and, for segments, `start` and `end` in seconds or as time spans; else paths.
-        recognize: made by `feltone.load`, best with `threads=1`; None for the shipped student.
+        recognize: made by `feltone.load`, best with `threads=1`; None for the default one.
         root: that relative paths are relative to.
         column: of a frame, that holds the paths; None for the index, or for one of the names that a manifest knows.
 

@@ -90,10 +90,12 @@ def plan(wanted: Sequence[Task], data: Path, results: Path) -> tuple[list[Planne
 
 def ahead(group: Sequence[Planned], machine: Machine, cache: Path) -> dict[Path, Ahead]:
     """What comes first for jobs that are not done, by the folder in which it will be; without what is there already."""
+    # It depends on neither fold nor protocol.
+    todo = {(one.task.recipe, one.job.seed): one for one in group if not one.done}
     found = {}
-    for one in group:
+    for one in todo.values():
         first = one.made.before
-        if one.done or not first:
+        if not first:
             continue
         job = before.job_of(one.job.fold, one.job.seed)
         folder = before.folder_of(settings(first, job.fold, job.labels, job.seed, machine), cache)
@@ -196,15 +198,20 @@ def write_rows(group: Sequence[Planned], results: Path) -> list[Path]:
 
 
 def _written(folder: Path, results: Path, joins: bool) -> Iterator[Path]:
-    yield write_row(folder, results)
-    kept = [tested.keep(one, results) for one in (joining.answers(tested.in_folder(folder)) if joins else ())]
-    if kept:
-        yield write_row(kept[0].parent, results)
+    found = tested.in_folder(folder)
+    yield _write(found, results)
+    if agreed := joining.answers(found) if joins else []:
+        for one in agreed:
+            tested.keep(one, results)
+        yield _write(agreed, results)
 
 
 def write_row(folder: Path, results: Path) -> Path:
     """The row of a folder of tested folds, written anew."""
-    found = tested.in_folder(folder)
+    return _write(tested.in_folder(folder), results)
+
+
+def _write(found: Sequence[FoldResult], results: Path) -> Path:
     write_json(results / found[0].row_name, tested.row_of(found))
     return results / found[0].row_name
 

@@ -127,8 +127,8 @@ def narrowed(images: Tensor, dealt: Tensor, regimen: Regimen) -> Tensor:
     low, high = (
         torch.tan(math.pi / LINE_RATE * _within(limits, at)) for limits, at in ((BEGINS, begins), (ENDS, ends))
     )
-    octaves = (line.pitch * line.pitch - low * high).abs() / (line.pitch * (high - low))
-    lost = torch.where(line.carried, 20 * torch.log10(1 + octaves**ORDER), CUT).clamp_max(CUT)  # dB, (B, bands)
+    apart = (line.pitch * line.pitch - low * high).abs() / (line.pitch * (high - low))
+    lost = torch.where(line.carried, 20 * torch.log10(1 + apart**ORDER), CUT).clamp_max(CUT)  # dB, (B, bands)
     # A band next to one that is let through hears it through the skirts of the window.
     lost = (lost[:, None, :] + line.skirts).amin(2)
     left = images - (lost / RANGE).unsqueeze(2)
