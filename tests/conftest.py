@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import soundfile
 SAMPLE_RATE = 16_000
 SPEAKERS = {"03": 1.0, "08": 1.6, "09": 1.7, "10": 1.1}  # of a low voice, the pitch
 SENTENCES = {"a01": 3, "a02": 4}  # syllables
+SAVEE = {"DC": "a01 d01 f01 h01 n01 sa01 su01", "KL": "a02 n02 su02"}  # speaker -> clips
 # EmoDB's letter -> pitch in Hz, pitch glide, level, syllables per second, share of breath noise
 MANNERS = {
     "W": (220.0, -0.2, 0.8, 5.0, 0.05),
@@ -53,6 +55,37 @@ def synthetic_emodb(tmp_path_factory: pytest.TempPathFactory) -> Path:
         waveform = speak(speaker, sentence, letter, seed)
         soundfile.write(root / "emodb" / f"{speaker}{sentence}{letter}a.wav", waveform, SAMPLE_RATE, subtype="PCM_16")
     return root
+
+
+@pytest.fixture(scope="session")
+def two_corpora(synthetic_emodb: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small EmoDB, and a few clips under SAVEE's names, surprise among them, which EmoDB has not."""
+    root = tmp_path_factory.mktemp("two")
+    (root / "emodb").symlink_to(synthetic_emodb / "emodb")
+    (root / "savee").mkdir()
+    some = sorted((synthetic_emodb / "emodb").glob("*.wav"))
+    names = [f"{speaker}_{name}.wav" for speaker, clips in SAVEE.items() for name in clips.split()]
+    for source, name in zip(some, names, strict=False):
+        waveform, rate = soundfile.read(source)
+        soundfile.write(root / "savee" / name, waveform * 0.5, rate)
+    return root
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Recipe `small` of the tiny network, which can learn from other corpora first; a cache of its own, told."""
+    from feltone.lab import models, recipes
+    from feltone.lab.recipes import Recipe
+    from feltone_benchmarks import tiny
+
+    def small() -> Recipe:
+        return replace(tiny.tiny_teacher(), name="small")
+
+    monkeypatch.setattr(models, "VARIANTS", dict(models.VARIANTS) | tiny.NETWORKS)
+    monkeypatch.setattr(recipes, "RECIPES", dict(recipes.RECIPES) | {"small": small, "tiny-teacher": tiny.tiny_teacher})
+    monkeypatch.setattr(recipes, "LEARNS_FIRST", {"small": "tiny-teacher"})
+    monkeypatch.setenv("FELTONE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,11 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import soundfile
 import torch
 from torch import nn
 
@@ -17,49 +15,21 @@ from feltone.artifact import load
 from feltone.doors import cli
 from feltone.errors import ConfigError
 from feltone.files import held
-from feltone.lab import corpora, models, protocols, recipes
+from feltone.lab import corpora, protocols, recipes
 from feltone.lab.augment import COPIES
 from feltone.lab.experiment import Experiment, Material, preceded
 from feltone.lab.ledger import read
 from feltone.lab.models import ResidualConfig, build
-from feltone.lab.recipes import Recipe, after, recipe
+from feltone.lab.recipes import after, recipe
 from feltone.lab.reproduce import Planned, ahead
 from feltone.lab.tasks import Task
 from feltone.lab.training import before
 from feltone.lab.training.machine import Machine
 from feltone.lab.training.schedule import Job
+from feltone.labels import LabelSet
 from feltone_benchmarks import tiny
 
 QUICKLY = ["--accelerator", "cpu", "--no-compile", "--precision", "32", "--threads", "1"]
-SAVEE = {"DC": "a01 d01 f01 h01 n01 sa01 su01", "KL": "a02 n02 su02"}  # speaker -> clips
-
-
-@pytest.fixture(scope="module")
-def two_corpora(synthetic_emodb: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small EmoDB, and a few clips under SAVEE's names, surprise among them, which EmoDB has not."""
-    root = tmp_path_factory.mktemp("two")
-    (root / "emodb").symlink_to(synthetic_emodb / "emodb")
-    (root / "savee").mkdir()
-    some = sorted((synthetic_emodb / "emodb").glob("*.wav"))
-    names = [f"{speaker}_{name}.wav" for speaker, clips in SAVEE.items() for name in clips.split()]
-    for source, name in zip(some, names, strict=False):
-        waveform, rate = soundfile.read(source)
-        soundfile.write(root / "savee" / name, waveform * 0.5, rate)
-    return root
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """A recipe of the tiny network that can learn first, and a cache of its own."""
-
-    def small() -> Recipe:
-        return replace(tiny.tiny_teacher(), name="small")
-
-    monkeypatch.setattr(models, "VARIANTS", dict(models.VARIANTS) | tiny.NETWORKS)
-    monkeypatch.setattr(recipes, "RECIPES", dict(recipes.RECIPES) | {"small": small, "tiny-teacher": tiny.tiny_teacher})
-    monkeypatch.setattr(recipes, "LEARNS_FIRST", {"small": "tiny-teacher"})
-    monkeypatch.setenv("FELTONE_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
 
 
 def test_all_copies_of_the_other_clips_come_before_and_both_parts_stay(two_corpora: Path) -> None:
@@ -107,14 +77,15 @@ def test_what_cannot_be_learnt_first_is_refused(name: str, corpus: str, says: st
         after(recipe(name), [corpus])
 
 
-def test_other_labels_leave_the_classifier_as_drawn_and_the_same_ones_take_it() -> None:
-    known = build(ResidualConfig(), 6, seed=1)
-    for classes in (4, 6):
-        network, drawn = build(ResidualConfig(), classes, seed=2), build(ResidualConfig(), classes, seed=2)
-        before.begin_from(network, known)
-        expected = known if classes == 6 else drawn
-        assert same(network.classifier, expected.classifier)
-        assert same(network.blocks, known.blocks) and same(network.embed, known.embed)
+@pytest.mark.parametrize("labels", ["anger calm fear", "anger calm fear joy", "anger calm joy"])
+def test_other_labels_leave_the_classifier_as_drawn_and_the_same_ones_take_it(labels: str) -> None:
+    told = LabelSet.of(["anger", "calm", "fear"])
+    known, wanted = before.Known(build(ResidualConfig(), 3, seed=1), told), LabelSet.of(labels.split())
+    network, drawn = (build(ResidualConfig(), len(wanted), seed=2) for _ in range(2))
+    before.begin_from(network, wanted, known)
+    expected = known.network if wanted == told else drawn
+    assert same(network.classifier, expected.classifier)
+    assert same(network.blocks, known.network.blocks) and same(network.embed, known.network.embed)
 
 
 def same(one: nn.Module, other: nn.Module) -> bool:

@@ -14,7 +14,7 @@ from feltone.errors import ConfigError
 from feltone.lab import joining, ledger, models, recipes, reproduce, tested
 from feltone.lab.models import NetworkConfig, ResidualConfig, build
 from feltone.lab.models.cost import multiply_adds, parameters
-from feltone.lab.portable import network_of
+from feltone.lab.trained import network_of
 from feltone.labels import LabelSet
 from feltone.recognizer import softmax
 from feltone_benchmarks import tiny

@@ -17,7 +17,7 @@ from feltone import artifact, attention, audio
 from feltone.doors.export import export_model
 from feltone.errors import ArtifactError, ConfigError
 from feltone.features import DEFAULT, FeatureConfig, log_mel_image
-from feltone.lab import portable, waveform_graph
+from feltone.lab import portable, trained, waveform_graph
 from feltone.lab.corpora import Clip
 from feltone.lab.export import OPSET, Origin, export
 from feltone.lab.exported import TIMELINE_HOP_SECONDS, Limits, Parity, open_session
@@ -238,7 +238,7 @@ def test_what_is_not_an_exported_file_is_refused_by_name(tmp_path: Path) -> None
 def test_a_graph_that_is_not_the_network_is_refused_and_leaves_nothing(kind: str, tmp_path: Path) -> None:
     sealed = artifact.load()
     other = Path(shutil.copytree(sealed.folder, tmp_path / "other"))
-    save_weights(build(portable.sizes(sealed), len(sealed.labels), seed=7), other / "model.safetensors")
+    save_weights(build(trained.sizes(sealed), len(sealed.labels), seed=7), other / "model.safetensors")
     resealed = artifact.seal(other, sealed.description)
     with pytest.raises(ArtifactError, match=r"differs from the network by .*; nothing was written") as caught:
         portable.export(resealed, kind, tmp_path / "out", CLIPS, "the bundled clips")

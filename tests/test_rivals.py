@@ -14,7 +14,7 @@ from feltone import attention
 from feltone.doors import cli, demo
 from feltone.errors import ConfigError, FeltoneError, MissingExtraError
 from feltone.features import DEFAULT
-from feltone.lab import portable
+from feltone.lab import portable, trained
 from feltone.lab.corpora import Clip
 from feltone.lab.export import export
 from feltone.lab.models import VARIANTS, ASTConfig, NetworkConfig, SepTrConfig, build, variant
@@ -157,7 +157,7 @@ def test_a_rival_is_exported_and_recognises_like_ours(name: str, tmp_path: Path)
     origin = replace(ORIGIN, variant=name)
     sealed = export(network, LABELS, DEFAULT, origin, clips, images, tmp_path / "model")
     assert sealed.description["parity"]["fp32"]["max_probability_difference"] < 1e-5
-    assert portable.sizes(sealed) == config and sealed.patches == (1, 128)
+    assert trained.sizes(sealed) == config and sealed.patches == (1, 128)
     for kind in ("onnx", "onnx-waveform"):
         done = portable.export(sealed, kind, tmp_path / "out", CLIPS[:2], "two clips")
         assert portable.verify(done.file) < 1e-5

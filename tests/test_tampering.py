@@ -18,7 +18,7 @@ from feltone import artifact
 from feltone.artifact import DESCRIPTION
 from feltone.doors import cli
 from feltone.errors import ArtifactError
-from feltone.lab import exported, portable
+from feltone.lab import exported, portable, trained
 
 CLIP = Path(feltone.__file__).parent / "clips" / "anger.flac"
 
@@ -303,7 +303,7 @@ def test_a_pickle_under_the_name_of_weights_is_never_opened(
     feltone.load(model)
     assert "not safetensors (it may be a pickle" in verdicts(model, capsys, 2)["weights"]
     with pytest.raises(ArtifactError, match=r"model\.safetensors: not the weights of this network"):
-        portable.network_of(sealed)
+        trained.network_of(sealed)
     assert not mark.exists()
     pickle.loads((model / "model.safetensors").read_bytes())
     assert mark.exists(), "the bomb is one"

@@ -27,6 +27,7 @@ from feltone.labels import LabelSet
 
 SCHEMA = 1
 DESCRIPTION = "artifact.json"
+WEIGHTS = "model.safetensors"
 GRAPHS = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
 SHAPE: dict[str, type] = {
     "schema": int,

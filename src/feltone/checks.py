@@ -17,13 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feltone import artifact, limits
-from feltone.artifact import DESCRIPTION, GRAPHS, Artifact
+from feltone.artifact import DESCRIPTION, GRAPHS, WEIGHTS, Artifact
 from feltone.errors import ArtifactError, FeltoneError
 from feltone.features import FeatureConfig
 from feltone.recognizer import Recognizer
 
 OK, WRONG, SKIPPED = "ok", "wrong", "not checked"
-WEIGHTS = "model.safetensors"
 KINDS = frozenset({".onnx", ".safetensors", ".csv", ".json", ".md", ".txt", ".html", ".png"})
 """Endings of a model's files. What holds code, or becomes code when it is opened (pickles), is none of them."""
 BYTES_OF = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2}

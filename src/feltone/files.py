@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -26,6 +27,15 @@ REMEDIES = {
     errno.EDQUOT: _ROOM,
     errno.EFBIG: "raise the limit on the size of files (ulimit -f), and give the same command again",
 }
+
+
+def in_a_name(text: str) -> str:
+    """A text as part of a file's name: every run of what is no letter, digit, dot or plus becomes one hyphen.
+
+    >>> in_a_name("microsoft/wavlm-base-plus@main ")
+    'microsoft-wavlm-base-plus-main'
+    """
+    return re.sub(r"[^A-Za-z0-9.+]+", "-", text).strip("-")
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object], before: Path | None = None) -> None:

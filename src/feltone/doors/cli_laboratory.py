@@ -50,6 +50,7 @@ def prepare(corpus: str, root: Path, as_json: bool, seed: int) -> int:
 @click.option("--seed", default=0, help="Of split, copies, weights and order.")
 @click.option("--teacher", help="Instead of the recipe's own: hf:NAME on the hub, hf:FOLDER, or smile:ComParE_2016.")
 @click.option("--after", "before", multiple=True, help="Learn from this corpus first, below --data (repeatable).")
+@click.option("--from", "model", help="Begin from a finished model: a shipped one's name, a folder, hf:OWNER/MODEL.")
 @click.option("--teacher-layer", type=int, help="Of --teacher: the layer that is averaged; default: the last output.")
 @click.option("--seeds", type=click.IntRange(1), default=1, help="So many seeds, from --seed on.")
 @click.option("--join", is_flag=True, help="Of every fold also one model of all its seeds, which is more accurate.")
@@ -74,6 +75,7 @@ def train(
     seed: int,
     teacher: str | None,
     before: tuple[str, ...],
+    model: str | None,
     teacher_layer: int | None,
     seeds: int,
     join: bool,
@@ -97,8 +99,9 @@ def train(
     from feltone.lab.training.machine import Machine
 
     machine = Machine.of(accelerator, devices, precision, compile, threads, together)
-    wanted = recipe_named(recipe, teacher, teacher_layer, before, machine)
-    experiment = Experiment(corpus, data, protocol, seed, folds, folds_from, test_corpus, wanted.corpora_before)
+    wanted = recipe_named(recipe, teacher, teacher_layer, before, model, machine)
+    first = wanted.corpora_before, wanted.heard
+    experiment = Experiment(corpus, data, protocol, seed, folds, folds_from, test_corpus, *first)
     train_folds(wanted, experiment, out, fold, seeds, machine, tensorboard, calibrate, join)
 
 

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from feltone.artifact import load as load_artifact
 from feltone.doors import console
 from feltone.doors.laboratory import evaluate_run
 from feltone.errors import ConfigError, TrainingError
 from feltone.lab import calibration, dataset, experiment, joining, outside, recipes
+from feltone.lab.begun import begun_from
 from feltone.lab.experiment import Experiment, Material
 from feltone.lab.recipes import Recipe
 from feltone.lab.training.machine import Machine
@@ -15,11 +17,22 @@ from feltone.lab.training.schedule import Job
 from feltone.lab.training.stopping import follow, obeyed
 
 
-def recipe_named(name: str, teacher: str | None, layer: int | None, before: Sequence[str], machine: Machine) -> Recipe:
-    """A recipe as a user asks for it, taught by itself or from outside, alone or after other corpora."""
+def recipe_named(
+    name: str,
+    teacher: str | None,
+    layer: int | None,
+    before: Sequence[str],
+    model: str | None,
+    machine: Machine,
+) -> Recipe:
+    """A recipe as a user asks for it: taught by itself or from outside; alone, after other corpora, or from a model."""
     recipe = recipes.recipe(name)
+    if before and model:
+        raise ConfigError(f"--from {model} and --after {before[0]}: training begins from one of them; leave one out")
     if before:
         recipe = recipes.after(recipe, before)
+    if model:
+        recipe = begun_from(recipe, load_artifact(model))
     if teacher:
         return outside.taught_by(recipe, outside.teacher_named(teacher, layer, machine.accelerator))
     if layer is not None:
@@ -101,6 +114,9 @@ def say_beforehand(recipe: Recipe, first: Job, machine: Machine) -> None:
     if recipe.before:
         kept = f"learnt once by {recipe.before.name} and kept below {dataset.cache_folder() / 'before'}"
         console.say(f"{' and '.join(recipe.corpora_before)} come first: {kept}")
+    if recipe.begun:
+        heard = f"{len(recipe.heard):,} clips of {' and '.join(recipe.begun.settings['corpora'])}"
+        console.say(f"training begins from {recipe.begun.model.name}, which has heard {heard}")
     if machine.devices > 1:
         told = {stage.batch: machine.share_of(stage.batch) for stage in recipe.stages}
         shares = ", ".join(f"batches of {batch} as {machine.devices} x {share}" for batch, share in told.items())

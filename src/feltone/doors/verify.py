@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from feltone import artifact, checks
-from feltone.artifact import Artifact
-from feltone.checks import OK, SKIPPED, WEIGHTS, WRONG, Finding
+from feltone.artifact import WEIGHTS, Artifact
+from feltone.checks import OK, SKIPPED, WRONG, Finding
 from feltone.doors import console
 from feltone.errors import ArtifactError
 from feltone.recognizer import Recognizer, softmax
@@ -79,13 +79,13 @@ def _network(sealed: Artifact) -> Finding:
     try:
         import torch
 
-        from feltone.lab import portable
+        from feltone.lab import trained
     except ModuleNotFoundError:
         return Finding(what, SKIPPED, "whether weights and graph say the same: needs feltone[train]")
     image = checks.golden_image(sealed.features)
     try:
         with torch.inference_mode():
-            expected = softmax(portable.network_of(sealed)(torch.from_numpy(image)).logits.numpy())
+            expected = softmax(trained.network_of(sealed)(torch.from_numpy(image)).logits.numpy())
         found = Recognizer(sealed, threads=1).images(image).probabilities
     except ArtifactError as fault:
         return Finding(what, WRONG, str(fault).removeprefix(f"{sealed.folder / WEIGHTS}: "))

@@ -158,12 +158,14 @@ def _begun(model: Mapping[str, Any]) -> str:
 
 def _before(recipe: Mapping[str, Any]) -> list[str]:
     """Corpora that were learnt from before the one that the artefact names."""
-    return list(recipe.get("before", {}).get("corpora", []))
+    return [name for first in ("before", "begun") for name in recipe.get(first, {}).get("corpora", [])]
 
 
 def _learnt_first(recipe: Mapping[str, Any]) -> str:
-    names = _before(recipe)
-    return f"It learnt from {' and '.join(names)} first, by recipe `{recipe['before']['name']}`. " if names else ""
+    names = " and ".join(_before(recipe))
+    if "begun" in recipe:
+        return f"Training began from `{recipe['begun']['model']}`, which had learnt from {names}. "
+    return f"It learnt from {names} first, by recipe `{recipe['before']['name']}`. " if names else ""
 
 
 def _taught(recipe: Mapping[str, Any]) -> str:

@@ -82,6 +82,7 @@ class Experiment:
     folds_from: Path | None = None  # EmoBox's folds; None for folds/ below `data`
     test_corpus: str | None = None  # for `cross`
     before: tuple[str, ...] = ()  # corpora below `data` that are learnt from beforehand
+    heard: tuple[Clip, ...] = ()  # what a model was trained on that training begins from
 
     def material(self) -> Material:
         """The clips that are divided (for `cross`: those that train)."""
@@ -89,7 +90,7 @@ class Experiment:
 
     def folds(self, material: Material) -> list[Fold]:
         """The protocol's folds of these clips, each with what is learnt from before."""
-        others = [clip for name in self.before for clip in corpora.read(name, self.data)]
+        others = [*self.heard, *(clip for name in self.before for clip in corpora.read(name, self.data))]
         return [preceded(fold, others) for fold in self._divided(material)]
 
     def _divided(self, material: Material) -> list[Fold]:
@@ -112,7 +113,7 @@ def preceded(fold: Fold, others: Sequence[Clip]) -> Fold:
     Raises:
         ConfigError: one of them is of a corpus that the fold divides or tests on.
     """
-    own = {sample.clip.corpus for part in (fold.train, fold.test) for sample in part}
+    own = {sample.clip.corpus for part in (fold.train, fold.test) for sample in part if fold.test}
     if twice := sorted({clip.corpus for clip in others} & own):
         raise ConfigError(f"corpus '{twice[0]}' is divided or tested on, so nothing can learn from it before")
     ordered = sorted(others, key=lambda clip: clip.key)
@@ -270,13 +271,17 @@ def origin_of(
     accelerator: str = "cpu",
 ) -> Origin:
     """Where a network comes from, with what it learnt from before, for its artefact."""
-    others = [CORPORA[corpus] for corpus in recipe.corpora_before]
-    source = {key: " / ".join([told, *(getattr(it, key) for it in others)]) for key, told in material.source.items()}
+    learnt = [vars(CORPORA[corpus]) for corpus in recipe.corpora_before]
+    audio = [corpora.audio_of(sample.clip for sample in fold.learnt)]
+    if recipe.begun:
+        learnt.append(recipe.begun.origin["source"])
+        audio.append(recipe.begun.origin["audio"])
+    source = {key: " / ".join([told, *(it[key] for it in learnt)]) for key, told in material.source.items()}
     return Origin(
         name=name,
         variant=variant,
         corpus=material.name,
-        audio=corpora.audio_of(sample.clip for sample in fold.learnt),
+        audio=corpora.audio_together(audio),
         recipe=recipe.to_dict(),
         protocol=fold.protocol,
         fold=fold.index,

@@ -82,7 +82,7 @@ def export(
     if calibration:
         network = cooled(network, calibration.temperature)
     folder.mkdir(parents=True, exist_ok=True)
-    save_weights(network, folder / "model.safetensors")
+    save_weights(network, folder / artifact.WEIGHTS)
     write_graph(network, features, folder / artifact.GRAPHS["fp32"])
     quantize(folder / artifact.GRAPHS["fp32"], folder / artifact.GRAPHS["int8"])
     ledger.write(trained_on, folder / ledger.FILE)

@@ -11,7 +11,6 @@ and is no part of the artefact. Encoders differ in the scale of their features, 
 than all others; so every dimension is standardised over the training part, as the baseline `probe` does it.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from feltone import audio
 from feltone.errors import ConfigError
 from feltone.features import FeatureConfig
+from feltone.files import in_a_name
 from feltone.lab import baselines, dataset
 from feltone.lab import cache as caching
 from feltone.lab.augment import COPIES
@@ -75,8 +75,8 @@ def taught_by(recipe: "Recipe", hearing: Hearing) -> "Recipe":
         raise ConfigError(f"recipe '{recipe.name}': none of its stages has a teacher; choose one such as paper")
     taught = [stage for stage in recipe.stages if stage.name not in teachers]
     stages = tuple(_heard_by(stage) if stage.teacher else stage for stage in taught)
-    short = re.sub(r"[^A-Za-z0-9.+]+", "-", hearing.name.removeprefix("probe-")).strip("-")  # stands in names of files
-    return replace(recipe, name=f"{recipe.name}-{short}", stages=stages, outside=hearing)
+    name = f"{recipe.name}-{in_a_name(hearing.name.removeprefix('probe-'))}"
+    return replace(recipe, name=name, stages=stages, outside=hearing)
 
 
 def _heard_by(stage: Stage) -> Stage:

@@ -15,16 +15,14 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-import safetensors.torch
 import torch
 
 from feltone import audio, features
 from feltone.artifact import Artifact
-from feltone.checks import WEIGHTS
 from feltone.errors import ArtifactError, ConfigError
 from feltone.lab import exported, waveform_graph
 from feltone.lab.exported import EXACT, IMAGE, ROUNDED, WAVEFORM, Input, Limits, Parity, verify
-from feltone.lab.models import Network, NetworkConfig, config_from, empty
+from feltone.lab.trained import network_of
 
 __all__ = [
     "KINDS",
@@ -194,22 +192,3 @@ def fault_of(measured: Parity, limits: Limits) -> str:
         f"({limits.max_probability_difference:g} is allowed) and keeps {kept} of {measured.clips} labels "
         f"({limits.min_equal_labels:.0%} are asked) on {measured.recordings}"
     )
-
-
-def sizes(sealed: Artifact) -> NetworkConfig:
-    """Sizes of an artefact's network."""
-    told = dict(sealed.description["model"])
-    for name in ("variant", "patches"):  # said for those who read only, and no sizes of their own
-        told.pop(name, None)
-    return config_from(told)
-
-
-def network_of(sealed: Artifact) -> Network:
-    """The PyTorch network of an artefact, with its weights, ready to be asked."""
-    network, file = empty(sizes(sealed), len(sealed.labels)), sealed.folder / WEIGHTS
-    try:
-        network.load_state_dict(safetensors.torch.load_file(file))
-    except (safetensors.SafetensorError, RuntimeError) as fault:
-        reason = str(fault).splitlines()[-1].strip()
-        raise ArtifactError(f"{file}: not the weights of this network ({reason}); obtain the model again") from None
-    return network.eval()

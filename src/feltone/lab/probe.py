@@ -6,7 +6,6 @@ states, by default of the last one's.
 """
 
 import hashlib
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch import nn
 
 from feltone.errors import ConfigError
 from feltone.features import Waveform
+from feltone.files import in_a_name
 from feltone.lab.baselines import SAMPLE_RATE, Baseline, Hearing, Vector, regression
 from feltone.lab.models.ast import library
 from feltone.lab.models.cost import parameters, products
@@ -63,7 +63,7 @@ def encoder(name: str, layer: int | None, accelerator: str = "cpu") -> Hearing:
 
     four_seconds = np.zeros(COUNTED_SECONDS * SAMPLE_RATE, np.float32)
     settings = {"encoder": name, "weights_sha256": digest, "layer": layer, "pooled": "mean over time"}
-    short = re.sub(r"[^A-Za-z0-9.+]+", "-", Path(name).name).strip("-")  # it stands in names of files
+    short = in_a_name(Path(name).name)
     macs = products(network, lambda: vector(four_seconds))
     return Hearing(f"probe-{short}", settings, vector, parameters(network), macs, weights=name)
 

@@ -1,6 +1,5 @@
 """One function per way of training; its docstring says the command, the cost and what to expect."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,8 +7,10 @@ from typing import Any
 
 from feltone.errors import ConfigError
 from feltone.features import FeatureConfig
+from feltone.files import in_a_name
 from feltone.lab.baselines import Hearing
-from feltone.lab.corpora import CORPORA
+from feltone.lab.begun import Begun
+from feltone.lab.corpora import CORPORA, Clip
 from feltone.lab.training.regimen import Regimen
 from feltone.lab.training.stages import BEFORE, Stage, alone, three_stages
 
@@ -24,12 +25,19 @@ class Recipe:
     outside: Hearing | None = None  # the teacher that stages call `OUTSIDE` (`outside.py`)
     before: "Recipe | None" = None  # by which other corpora are learnt first, whatever the fold
     corpora_before: tuple[str, ...] = ()  # and which corpora those are
+    begun: Begun | None = None  # in their place, a finished model
+
+    @property
+    def heard(self) -> tuple[Clip, ...]:
+        """Clips that the model had heard which training begins from."""
+        return self.begun.heard if self.begun else ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         stages = [stage.to_dict() for stage in self.stages]
         told: dict[str, Any] = {"name": self.name, "stages": stages, "features": self.features.to_dict()}
         told |= {"outside": self.outside.settings} if self.outside else {}
+        told |= {"begun": self.begun.settings} if self.begun else {}
         return told | (
             {"before": self.before.to_dict() | {"corpora": list(self.corpora_before)}} if self.before else {}
         )
@@ -261,5 +269,4 @@ def recipe(name: str) -> Recipe:
     if not weights:
         return found
     stages = tuple(replace(stage, learner=f"{stage.learner}:{weights}") for stage in found.stages)
-    last = re.sub(r"[^A-Za-z0-9.+]+", "-", Path(weights).name)  # the name of a recipe stands in names of files
-    return replace(found, name=f"{base}-{last.strip('-')}", stages=stages)
+    return replace(found, name=f"{base}-{in_a_name(Path(weights).name)}", stages=stages)

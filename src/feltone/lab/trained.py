@@ -1,6 +1,7 @@
-"""A trained network of a run, to look into: its weights, and what the run says of itself.
+"""A trained network, to look into or to go on from: that of a run, with what the run says of itself, or a model's.
 
 RUN/seed-0/fold-1/settings.json, RUN/seed-0/fold-1/<stage>.safetensors (`training/run.py`)
+MODEL/artifact.json, MODEL/model.safetensors
 """
 
 import json
@@ -14,10 +15,11 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
-from feltone.errors import ConfigError
+from feltone.artifact import WEIGHTS, Artifact
+from feltone.errors import ArtifactError, ConfigError
 from feltone.features import FeatureConfig
 from feltone.lab.corpora.clip import manifest_digest
-from feltone.lab.models import Network, Output, PatchViT, build, variant
+from feltone.lab.models import Network, NetworkConfig, Output, PatchViT, build, config_from, empty, variant
 from feltone.lab.protocols import Fold
 from feltone.labels import LabelSet
 
@@ -94,6 +96,25 @@ def read(run: Path, stage: str, *, initial: bool = False, of_patches: bool = Tru
         seed=told["seed"],
         manifest=told["manifest"],
     )
+
+
+def sizes(sealed: Artifact) -> NetworkConfig:
+    """Sizes of an artefact's network."""
+    told = dict(sealed.description["model"])
+    for name in ("variant", "patches"):  # said for those who read only, and no sizes of their own
+        told.pop(name, None)
+    return config_from(told)
+
+
+def network_of(sealed: Artifact) -> Network:
+    """The PyTorch network of an artefact, with its weights, ready to be asked."""
+    network, file = empty(sizes(sealed), len(sealed.labels)), sealed.folder / WEIGHTS
+    try:
+        network.load_state_dict(safetensors.torch.load_file(file))
+    except (safetensors.SafetensorError, RuntimeError) as fault:
+        reason = str(fault).splitlines()[-1].strip()
+        raise ArtifactError(f"{file}: not the weights of this network ({reason}); obtain the model again") from None
+    return network.eval()
 
 
 def last_stage(run: Path) -> str:

@@ -16,7 +16,7 @@ CORPORA: Mapping[str, Corpus] = {
     corpus.name: corpus for corpus in (emodb.CORPUS, ravdess.CORPUS, crema_d.CORPUS, savee.CORPUS, tess.CORPUS)
 }
 
-__all__ = ["CORPORA", "Clip", "Corpus", "audio_of", "find", "manifest_digest", "read"]
+__all__ = ["CORPORA", "Clip", "Corpus", "audio_of", "audio_together", "find", "manifest_digest", "read"]
 
 
 def find(name: str) -> Corpus:
@@ -42,4 +42,9 @@ def audio_of(clips: Iterable[Clip]) -> str:
     for clip in clips:
         paths.setdefault(clip.corpus, []).append(clip.path)
     said = {CORPORA[name].audio_of(of) if name in CORPORA else "original" for name, of in paths.items()}
-    return ", ".join(sorted(said - {"original"})) or "original"
+    return audio_together(said)
+
+
+def audio_together(said: Iterable[str]) -> str:
+    """What is said of the audio of several sources at once."""
+    return ", ".join(sorted(set(said) - {"original"})) or "original"

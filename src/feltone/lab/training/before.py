@@ -12,15 +12,24 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from feltone.errors import BusyError
 from feltone.files import held
 from feltone.lab.models import Network
 from feltone.lab.protocols import Fold
 from feltone.lab.training.schedule import Job
+from feltone.labels import LabelSet
 
 PROTOCOL = "before"
 PATIENCE = 5.0  # seconds between looks at a folder that another process is at work on
+
+
+class Known(NamedTuple):
+    """A network that has learnt something already."""
+
+    network: Network
+    labels: LabelSet
 
 
 def job_of(fold: Fold, seed: int) -> Job:
@@ -45,8 +54,7 @@ def hold(folder: Path, holding: ExitStack) -> None:
             return
 
 
-def begin_from(network: Network, known: Network) -> None:
-    """Give a network the weights of one that tells other labels apart; its classifier stays as drawn."""
+def begin_from(network: Network, labels: LabelSet, known: Known) -> None:
+    """Give a network the weights of a known one; where that tells other labels apart, its classifier stays as drawn."""
     fresh = {f"classifier.{name}": value for name, value in network.classifier.state_dict().items()}
-    same = network.classifier.out_features == known.classifier.out_features
-    network.load_state_dict(known.state_dict() | ({} if same else fresh))
+    network.load_state_dict(known.network.state_dict() | ({} if labels == known.labels else fresh))

@@ -16,6 +16,7 @@ from feltone.lab.predictions import key_of
 from feltone.lab.protocols import Fold
 from feltone.lab.recipes import Recipe
 from feltone.lab.training import before, checkpoint, stopping
+from feltone.lab.training.before import Known
 from feltone.lab.training.folder import History, claim, load_weights, save_weights, seconds_of, settings
 from feltone.lab.training.learner import Learner, Tick
 from feltone.lab.training.loop import fit_many, said_of
@@ -85,8 +86,10 @@ def train_many(
     return [sitting.done for sitting in sittings]
 
 
-def _learnt_before(recipe: Recipe, run: Run, machine: Machine, cache: Path) -> dict[str, Network]:
-    """Networks that other corpora were learnt by, by the stage that did; trained now where they are not there yet."""
+def _learnt_before(recipe: Recipe, run: Run, machine: Machine, cache: Path) -> dict[str, Known]:
+    """What stages begin from: a finished model, or networks by which other corpora are learnt, now if not before."""
+    if recipe.begun:
+        return {recipe.begun.model.name: recipe.begun.network()}
     if not recipe.before:
         return {}
     job = before.job_of(run.fold, run.seed)
@@ -95,13 +98,14 @@ def _learnt_before(recipe: Recipe, run: Run, machine: Machine, cache: Path) -> d
         if not stopping.is_helper():
             before.hold(folder, holding)
         prior = Run(job.fold, job.labels, job.seed, folder, run.on_tick)
-        return train_many(recipe.before, [prior], machine=machine, cache=cache)[0]
+        (trained,) = train_many(recipe.before, [prior], machine=machine, cache=cache)
+        return {stage: Known(network, job.labels) for stage, network in trained.items()}
 
 
 class _Sitting:
     """A run under way: its samples, and the networks that it has so far."""
 
-    def __init__(self, recipe: Recipe, run: Run, learnt: dict[str, Network], fabric: Fabric, cache: Path) -> None:
+    def __init__(self, recipe: Recipe, run: Run, learnt: dict[str, Known], fabric: Fabric, cache: Path) -> None:
         self.run, self.fabric, self.done = run, fabric, dict[str, Network]()
         self.recipe, self.learnt, self.cache = recipe, learnt, cache
         self.taught = dict[str, Taught]()  # by frozen teachers
@@ -151,7 +155,7 @@ class _Sitting:
     def _initial(self, stage: Stage) -> Network:
         network = build(variant(stage.learner), len(self.run.labels), self.run.seed)
         if stage.start and stage.start.startswith(BEFORE):
-            before.begin_from(network, self.learnt[stage.start.removeprefix(BEFORE)])
+            before.begin_from(network, self.run.labels, self.learnt[stage.start.removeprefix(BEFORE)])
         elif stage.start:
             network.load_state_dict(self.done[stage.start].state_dict())
         return network

@@ -13,7 +13,8 @@ OUTSIDE = "outside"
 """The teacher that is no stage: a recipe's frozen encoder of speech."""
 
 BEFORE = "before:"
-"""Begins the name of a stage of the recipe that other corpora were learnt by before (`before.py`)."""
+"""Begins the name of what was trained before: a stage of the recipe by which other corpora were learnt (`before.py`),
+or a finished model (`begun.py`)."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Stage:
     losses: Mapping[str, float]  # loss -> weight
     teacher: str | None = None  # whose features are matched: those of an earlier stage's frozen network, or `OUTSIDE`
     start: str | None = (
-        None  # an earlier stage, or `BEFORE` and a stage of what came before: its weights are the initial ones
+        None  # an earlier stage, or `BEFORE` and the name of what came before: its weights are the initial ones
     )
     epochs: int = 50
     batch: int = 4
