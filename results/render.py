@@ -225,6 +225,7 @@ def evidence_beside(found: dict) -> dict[str, str]:
         "leak": evidence_tables.leak(found),
         "emobox_anchors": evidence_tables.emobox_anchors(ROWS),
         "ablation": ablation_table.table(ROWS),
+        "teaching": ablation_table.table_of_teaching(ROWS),
         "audit": evidence_tables.audit(ROWS),
         "listeners": evidence_tables.listeners(),
         "attention": study_tables.attention(measured("attention")),

@@ -261,7 +261,8 @@ def test_recipes_for_honest_protocols_are_asked_for_where_they_mean_something() 
     assert not [one for one in asked if one[1] in recipes.recipe(one[0]).corpora_before]
     ablated = tasks.tasks("ablation", corpora=["emodb", "crema-d"])
     assert {task.recipe for task in ablated} > {f"honest-{name}-after-crema-d" for name in recipes.ABLATIONS}
-    assert {(task.corpus, task.protocol) for task in ablated if "no-" in task.recipe} == {("emodb", "emobox")}
+    parts = [task for task in ablated if "no-" in task.recipe or "student" in task.recipe]
+    assert {(task.corpus, task.protocol) for task in parts} == {("emodb", "emobox")}
 
 
 @pytest.mark.parametrize("name", recipes.ABLATIONS)
@@ -270,3 +271,16 @@ def test_an_ablation_changes_one_thing(name: str) -> None:
     changed = {key for key, value in vars(whole).items() if value != getattr(without, key)}
     assert changed in ({"regimen"}, {"losses"})
     assert recipes.recipe(f"honest-{name}-after-crema-d").before == recipes.recipe("honest-after-crema-d").before
+
+
+def test_a_student_takes_as_many_steps_however_it_is_taught() -> None:
+    taught, unmatched, untaught = (
+        [stage for stage in recipes.recipe(name).stages if stage.learner == "student-relative"] for name in tasks.TAUGHT
+    )
+    for students in (taught, unmatched, untaught):
+        assert sum(stage.epochs for stage in students) == sum(stage.epochs for stage in taught)
+        assert {(s.batch, s.learning_rate, s.regimen) for s in students} == {
+            (s.batch, s.learning_rate, s.regimen) for s in taught
+        }
+    assert {name for stage in unmatched for name in stage.losses} == {"smoothed_cross_entropy", "teacher_cross_entropy"}
+    assert {name for stage in untaught for name in stage.losses} == {"smoothed_cross_entropy"}

@@ -1,4 +1,4 @@
-"""What every ingredient of recipe `honest` is worth, as Markdown: rows of `feltone reproduce ablation` side by side."""
+"""What every ingredient of recipe `honest`, and of its student, is worth: rows of `feltone reproduce ablation`."""
 
 from collections.abc import Mapping, Sequence
 from statistics import mean
@@ -9,33 +9,57 @@ from feltone.lab.evidence_tables import TITLES, markdown
 from feltone.lab.recipes import ABLATIONS
 
 Row = Mapping[str, Any]
-WHOLE = "honest-after-crema-d"
 METRICS = ("wa", "uar")
+
+HONEST = {
+    "honest-after-crema-d": "`honest` after CREMA-D",
+    "honest": "nothing learnt before",
+    **{
+        f"honest-{name}-after-crema-d": name.replace("no-", "without ").replace("mixing", "with mixing")
+        for name in ABLATIONS
+    },
+}
+"""A recipe, and what has one thing more or less -> what its row is called."""
+
+STUDENT = {
+    "honest-student": "student taught as the paper does, from random weights",
+    "honest-student-unmatched": "by its teacher's answers, no feature matched",
+    "honest-student-untaught": "by the labels alone",
+}
+"""The same of the student."""
 
 
 def table(rows: Sequence[Row]) -> str:
     """What every ingredient of `honest` is worth: the recipe without it, or with one more, on the same folds."""
-    whole = {row["corpus"]: row for row in rows if _is_of(row, WHOLE)}
-    named = {"honest": "nothing learnt before"} | {
-        f"honest-{name}-after-crema-d": name.replace("no-", "without ").replace("mixing", "with mixing")
-        for name in ABLATIONS
-    }
-    lines = [["`honest` after CREMA-D", *(_points_of(row, None) for row in whole.values())]]
-    for recipe, words in named.items():
-        found = {row["corpus"]: row for row in rows if _is_of(row, recipe)}
-        if found:
-            lines.append([words, *(_points_of(found.get(corpus), row) for corpus, row in whole.items())])
+    return _side_by_side([row for row in rows if row["model"] == "residual"], HONEST)
+
+
+def table_of_teaching(rows: Sequence[Row]) -> str:
+    """What it is worth to a student of the paper's kind to match a teacher's feature, and to be taught at all."""
+    return _side_by_side([row for row in rows if row["model"] == "student"], STUDENT)
+
+
+def _side_by_side(rows: Sequence[Row], named: Mapping[str, str]) -> str:
+    """A line per recipe that was run; the first is what the others differ from."""
+    of = {recipe: {row["corpus"]: row for row in rows if _is_of(row, recipe)} for recipe in named}
+    first, *others = named
+    lines = [[named[first], *(_points_of(row, None) for row in of[first].values())]]
+    for recipe in others:
+        if of[recipe]:
+            lines.append(
+                [named[recipe], *(_points_of(of[recipe].get(corpus), row) for corpus, row in of[first].items())]
+            )
     if len(lines) == 1:
         return tables.NOT_RUN
     legend = (
         "WA / UAR %, protocol `emobox`; in brackets the difference from the recipe as it is, in points, on the same "
         "folds with the seeds that both have. Nothing was chosen by these figures."
     )
-    return f"{markdown(['', *(TITLES[corpus] for corpus in whole)], lines, left=1)}\n\n{legend}"
+    return f"{markdown(['', *(TITLES[corpus] for corpus in of[first])], lines, left=1)}\n\n{legend}"
 
 
 def _is_of(row: Row, recipe: str) -> bool:
-    return (row["protocol"], row["model"], row["recipe"]) == ("emobox", "residual", recipe)
+    return (row["protocol"], row["recipe"]) == ("emobox", recipe)
 
 
 def _points_of(row: Row | None, beside: Row | None) -> str:

@@ -147,6 +147,28 @@ def honest_student_large() -> Recipe:
     return Recipe("honest-student-large", tuple(map(_in_large, _taught())))
 
 
+def honest_student_unmatched() -> Recipe:
+    """`honest-student` without what the paper is about: its teacher's answers are learnt, no feature is matched.
+
+    Command: `feltone train honest-student-unmatched --corpus emodb --data ROOT --protocol emobox --out RUN`.
+    Cost: that of `honest-student`, whose student takes as many steps.
+    """
+    teacher, matching, student = _taught()
+    losses = {name: weight for name, weight in student.losses.items() if name != "feature_l1"}
+    alone = replace(student, losses=losses, start=None, epochs=matching.epochs + student.epochs)
+    return Recipe("honest-student-unmatched", (teacher, alone))
+
+
+def honest_student_untaught() -> Recipe:
+    """`honest-student` without a teacher: the same network learns from the labels alone, in as many steps.
+
+    Command: `feltone train honest-student-untaught --corpus emodb --data ROOT --protocol emobox --out RUN`.
+    Cost: about three quarters of `honest-student`.
+    """
+    _, student = honest_student_unmatched().stages
+    return Recipe("honest-student-untaught", (replace(student, teacher=None, losses={"smoothed_cross_entropy": 1.0}),))
+
+
 def residual(name: str) -> Stage:
     """A residual network by smoothed cross-entropy under a regimen."""
     losses = {"smoothed_cross_entropy": 1.0}
@@ -248,6 +270,8 @@ RECIPES: Mapping[str, Callable[[], Recipe]] = {
     "honest-large": honest_large,
     "honest-student": honest_student,
     "honest-student-large": honest_student_large,
+    "honest-student-unmatched": honest_student_unmatched,
+    "honest-student-untaught": honest_student_untaught,
     "smoke": smoke,
     **{f"honest-{name}": ablation(name) for name in ABLATIONS},
 }

@@ -25,6 +25,9 @@ BEYOND = (
 ABLATED = tuple(f"honest-{name}-after-crema-d" for name in ABLATIONS)
 """What is left out of the first of them, one by one."""
 
+TAUGHT = ("honest-student", "honest-student-unmatched", "honest-student-untaught")
+"""A student of the paper's kind: taught as the paper does, by its teacher's answers alone, and by nobody."""
+
 LARGE = ("crema-d",)
 
 TABLES = {
@@ -33,15 +36,15 @@ TABLES = {
     "table3": ("paper", "septr"),
     "attention": ("paper", "paper-16x16"),
     "honest": BEYOND,
-    "ablation": ("honest-after-crema-d", "honest", *ABLATED),
+    "ablation": ("honest-after-crema-d", "honest", *ABLATED, *TAUGHT),
 }
 """Published table, the figure of attention, or what goes beyond them -> the recipes of its rows (SPEC §5)."""
 
-ORDER = ("paper", *BEYOND, *ABLATED, "nope", "paper-12", "paper-16x16", "ast", "septr")
+ORDER = ("paper", *BEYOND, *ABLATED, *TAUGHT, "nope", "paper-12", "paper-16x16", "ast", "septr")
 """All recipes, those first that say most for their cost."""
 
 
-MEASURED_UNDER = dict.fromkeys(BEYOND, ("clean", "emobox", "speaker")) | dict.fromkeys(ABLATED, ("emobox",))
+MEASURED_UNDER = dict.fromkeys(BEYOND, ("clean", "emobox", "speaker")) | dict.fromkeys((*ABLATED, *TAUGHT), ("emobox",))
 """Protocols of recipes that are not for all of them."""
 
 
@@ -111,4 +114,4 @@ def tasks(
 
 def suits(name: str, corpus: str) -> bool:
     """Whether a recipe is for a corpus: thousands of clips have one of their own, and nothing learns from itself."""
-    return name not in (*BEYOND, *ABLATED) or ("large" in name) == (corpus in LARGE)
+    return name not in (*BEYOND, *ABLATED, *TAUGHT) or ("large" in name) == (corpus in LARGE)
