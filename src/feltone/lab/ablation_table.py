@@ -43,19 +43,19 @@ def _side_by_side(rows: Sequence[Row], named: Mapping[str, str]) -> str:
     """A line per recipe that was run; the first is what the others differ from."""
     of = {recipe: {row["corpus"]: row for row in rows if _is_of(row, recipe)} for recipe in named}
     first, *others = named
-    lines = [[named[first], *(_points_of(row, None) for row in of[first].values())]]
-    for recipe in others:
-        if of[recipe]:
-            lines.append(
-                [named[recipe], *(_points_of(of[recipe].get(corpus), row) for corpus, row in of[first].items())]
-            )
+    whole = of[first]
+    lines = [[named[first], *(_points_of(row, None) for row in whole.values())]] + [
+        [named[recipe], *(_points_of(of[recipe].get(corpus), row) for corpus, row in whole.items())]
+        for recipe in others
+        if of[recipe]
+    ]
     if len(lines) == 1:
         return tables.NOT_RUN
     legend = (
         "WA / UAR %, protocol `emobox`; in brackets the difference from the recipe as it is, in points, on the same "
         "folds with the seeds that both have. Nothing was chosen by these figures."
     )
-    return f"{markdown(['', *(TITLES[corpus] for corpus in of[first])], lines, left=1)}\n\n{legend}"
+    return f"{markdown(['', *(TITLES[corpus] for corpus in whole)], lines, left=1)}\n\n{legend}"
 
 
 def _is_of(row: Row, recipe: str) -> bool:
