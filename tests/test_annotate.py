@@ -89,7 +89,7 @@ def test_whole_recordings_are_what_predict_says(
     assert [row["path"] for row in found] == listed and len(listed) == 6
     for row in found:
         if Path(row["path"]).stem in ("bad", "cut"):
-            assert row["error"].startswith(row["path"]) and row["label"] is None and row["confidence"] is None
+            assert row["error"].startswith(row["path"]) and row["label"] is None and row["confidence"] is row["unsure"] is None
         elif Path(row["path"]).stem == "silence":
             assert row["label"] == SILENCE and row["error"] is None and row["anger"] is None
         else:
@@ -97,6 +97,7 @@ def test_whole_recordings_are_what_predict_says(
             assert (row["start"], row["end"], row["label"]) == (0.0, pytest.approx(said.seconds), said.label)
             assert scores(row, recognize) == pytest.approx(list(said.scores.values()), abs=CLOSE)
             assert row["confidence"] == max(scores(row, recognize))
+            assert row["unsure"] == (row["confidence"] < recognize.artifact.unsure_below)
 
 
 def test_windows_are_those_of_a_timeline(

@@ -64,11 +64,12 @@ def piece_file(shard: int, number: int) -> str:
 
 
 def schema_of(labels: list[str]) -> pyarrow.Schema:
-    """The columns of the results: path, start, end, label, one per class, confidence, model, error."""
+    """The columns of the results: path, start, end, label, one per class, confidence, unsure, model, error."""
     text, number = pyarrow.string(), pyarrow.float32()
     columns = [("path", text), ("start", pyarrow.float64()), ("end", pyarrow.float64()), ("label", text)]
     columns += [(label, number) for label in labels]
-    return pyarrow.schema([*columns, ("confidence", number), ("model", text), ("error", text)])
+    judged = [("confidence", number), ("unsure", pyarrow.bool_())]
+    return pyarrow.schema([*columns, *judged, ("model", text), ("error", text)])
 
 
 def table_of(recognize: Recognizer, rows: list[Row], chances: Array) -> pyarrow.Table:
@@ -83,7 +84,7 @@ def table_of(recognize: Recognizer, rows: list[Row], chances: Array) -> pyarrow.
     judged = np.array([row.image is not None for row in rows], bool)
     spread = np.zeros((len(rows), len(names)), np.float32)
     spread[judged] = chances[[row.image for row in rows if row.image is not None]]
-    best = spread.argmax(axis=1)
+    best, highest = spread.argmax(axis=1), spread.max(axis=1, initial=0)
     labels = [names[best[k]] if judged[k] else None if row.error else SILENCE for k, row in enumerate(rows)]
     columns = [
         pyarrow.array([row.path for row in rows], pyarrow.string()),
@@ -91,7 +92,8 @@ def table_of(recognize: Recognizer, rows: list[Row], chances: Array) -> pyarrow.
         pyarrow.array([row.end for row in rows], pyarrow.float64()),
         pyarrow.array(labels, pyarrow.string()),
         *(pyarrow.array(spread[:, k], pyarrow.float32(), mask=~judged) for k in range(len(names))),
-        pyarrow.array(spread.max(axis=1, initial=0), pyarrow.float32(), mask=~judged),
+        pyarrow.array(highest, pyarrow.float32(), mask=~judged),
+        pyarrow.array(highest < recognize.artifact.unsure_below, pyarrow.bool_(), mask=~judged),
         pyarrow.array([model] * len(rows), pyarrow.string()),
         pyarrow.array([row.error for row in rows], pyarrow.string()),
     ]
