@@ -89,7 +89,11 @@ def test_whole_recordings_are_what_predict_says(
     assert [row["path"] for row in found] == listed and len(listed) == 6
     for row in found:
         if Path(row["path"]).stem in ("bad", "cut"):
-            assert row["error"].startswith(row["path"]) and row["label"] is None and row["confidence"] is row["unsure"] is None
+            assert (
+                row["error"].startswith(row["path"])
+                and row["label"] is None
+                and row["confidence"] is row["unsure"] is None
+            )
         elif Path(row["path"]).stem == "silence":
             assert row["label"] == SILENCE and row["error"] is None and row["anger"] is None
         else:

@@ -34,6 +34,8 @@ class Wanted(NamedTuple):
 
 STUDENT, TEACHER = Side("student", "paper"), Side("teacher", "paper")
 HONEST, HONEST_LARGE = Side("residual", "honest-after-crema-d"), Side("residual", "honest-large")
+THREE, THREE_LARGE = (Side("residual-x3", side.recipe) for side in (HONEST, HONEST_LARGE))
+TAUGHT = Side("student", "honest-student")
 WANTED: tuple[Wanted, ...] = (
     Wanted("student or its teacher, 6/5", STUDENT, TEACHER),
     Wanted("student or its teacher, 12/12", Side("student", "paper-12"), Side("teacher", "paper-12")),
@@ -47,9 +49,15 @@ WANTED: tuple[Wanted, ...] = (
     Wanted("honest or the paper's student", HONEST, STUDENT),
     Wanted("honest or ComParE and SVM", HONEST, Side("compare-svm", None)),
     Wanted("honest, of a large corpus, or ComParE and SVM", HONEST_LARGE, Side("compare-svm", None)),
+    Wanted("three of honest joined, or ComParE and SVM", THREE, Side("compare-svm", None)),
+    Wanted("three of honest joined, of a large corpus, or ComParE and SVM", THREE_LARGE, Side("compare-svm", None)),
+    Wanted("three of honest joined, or one", THREE, HONEST),
+    Wanted("three of honest joined, of a large corpus, or one", THREE_LARGE, HONEST_LARGE),
     Wanted("honest after CREMA-D or from random weights", HONEST, Side("residual", "honest")),
     Wanted("honest or its student", HONEST, Side("student", "honest-student-after-crema-d")),
     Wanted("honest, of a large corpus, or its student", HONEST_LARGE, Side("student", "honest-student-large")),
+    Wanted("student whose feature is matched or not", TAUGHT, Side("student", "honest-student-unmatched")),
+    Wanted("student taught or not", TAUGHT, Side("student", "honest-student-untaught")),
 )
 
 
