@@ -147,8 +147,8 @@ def test_recordings_of_something_else_are_refused(tmp_path: Path) -> None:
 
 def test_audio_is_told_from_the_recordings(tmp_path: Path) -> None:
     opus, wav = parsed("crema-d", "1001_IEO_ANG_HI.ogg"), parsed("crema-d", "1001_IEO_ANG_HI.wav")
-    other = parsed("emodb", "03a01Fa.ogg")
-    assert corpora.audio_of([wav, other]) == "original"
+    other, own = parsed("emodb", "03a01Fa.wav"), corpora.Clip("manifest", "mine", Path("mine.ogg"), "anger")
+    assert corpora.audio_of([wav, other, own]) == "original"
     assert corpora.audio_of([wav, opus]) == "reconstructed"
     assert corpora.audio_of([other, opus]) == "reconstructed"
 

@@ -41,7 +41,7 @@ def audio_of(clips: Iterable[Clip]) -> str:
     paths: dict[str, list[Path]] = {}
     for clip in clips:
         paths.setdefault(clip.corpus, []).append(clip.path)
-    said = {CORPORA[name].audio_of(of) if name in CORPORA else "original" for name, of in paths.items()}
+    said = {_corpus.audio_of(of) if name in CORPORA else "original" for name, of in paths.items()}
     return audio_together(said)
 
 

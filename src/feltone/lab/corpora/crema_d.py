@@ -6,7 +6,6 @@ Sex and age of the actors are the corpus' own table (VideoDemographics.csv). One
 """
 
 import re
-from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 
@@ -41,8 +40,6 @@ AGES = dict(zip(ACTORS, (
 # fmt: on
 UNPUBLISHED = ("1008_WSI", "1009_MTI", "1019_ITH", "1002_TIE_NEU", "1076_ITS_NEU")  # beginnings of 20 names
 
-RECONSTRUCTED = frozenset({".ogg", ".opus"})
-
 
 def parse(path: Path) -> Clip | None:
     """Clip of a recording named by the corpus' scheme."""
@@ -72,16 +69,6 @@ def expected_names() -> frozenset[str]:
     return frozenset(name for name in names if not name.startswith(UNPUBLISHED))
 
 
-def audio_of(paths: Iterable[Path]) -> str:
-    """`reconstructed` where there is Opus among the recordings, else `original`.
-
-    CREMA-D is published as wav, mp3 and video. Its Opus form known to us was rebuilt from log-Mel spectrograms: no
-    phase, no absolute level, nothing after 3.0 s. Who compressed the original to Opus is told `reconstructed` too,
-    which errs on the careful side: those are not the published recordings either.
-    """
-    return "reconstructed" if any(path.suffix.lower() in RECONSTRUCTED for path in paths) else "original"
-
-
 CORPUS = Corpus(
     name="crema-d",
     title="CREMA-D",
@@ -103,6 +90,5 @@ CORPUS = Corpus(
     parse=parse,
     expected_names=expected_names,
     shippable=True,
-    audio_of=audio_of,
     emobox="cremad",
 )

@@ -112,7 +112,7 @@ def verify(corpus: Corpus, root: Path, progress: Progress = lambda done, total: 
         "surplus": names - published,
         "misnamed": [str(path.relative_to(folder)) for path, clip in parsed if clip is None],
     }
-    told = corpus.audio_of([clip.path for clip in clips])
+    told = _corpus.audio_of(clip.path for clip in clips)
     return _report(corpus.name, folder, told, clips, named, progress, corpus.expected, corpus.speakers)
 
 
