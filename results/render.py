@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cards
 import not_run
+import reconstruction_tables
 import scale_tables
 import speed_tables
 import trust_tables
@@ -250,6 +251,7 @@ def main() -> int:
         **speed_tables.tables(),
         **trust_tables.tables(),
         **scale_tables.tables(),
+        **reconstruction_tables.tables(),
         **evidence_beside(compared),
         "groups": group_tables.by_group(by_speaker["groups"]),
         "thresholds": group_tables.by_confidence(by_speaker["thresholds"]),

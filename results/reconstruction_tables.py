@@ -1,0 +1,44 @@
+"""What reconstruction costs, as Markdown for render.py: rows on rebuilt recordings beside those on the originals."""
+
+import json
+from pathlib import Path
+
+from feltone.lab import paired, tested
+from feltone.lab.evidence_tables import TITLES, markdown, points
+from feltone.lab.tables import NOT_RUN
+
+RESULTS = Path(__file__).parent
+FOLDER = RESULTS / "reconstruction"
+
+
+def tables() -> dict[str, str]:
+    """The table of RESULTS.md, by name."""
+    return {"reconstruction": cost()}
+
+
+def cost() -> str:
+    """Every row on rebuilt recordings, paired with the same row on the originals, and how alike the recordings are."""
+    originals = tested.kept(RESULTS / "accuracy")
+    lines = []
+    for name, rebuilt in tested.kept(FOLDER).items():
+        there = {(one.predictions.seed, one.predictions.fold) for one in rebuilt}
+        same = [one for one in originals.get(name, ()) if (one.predictions.seed, one.predictions.fold) in there]
+        if len(same) != len(rebuilt):
+            continue
+        told = paired.compare(rebuilt, same)
+        scores = [" / ".join(f"{100 * told[key][side]:.1f}" for key in paired.COMPARED) for side in ("second", "first")]
+        of = rebuilt[0]
+        runs = f"{len(told['folds_run'])} of {told['folds']} × {len(told['seeds'])}"
+        what = [TITLES[told["corpus"]], told["protocol"], of.predictions.model, of.recipe["name"]]
+        lines.append([*what, *scores, *(points(told[key]) for key in paired.COMPARED), runs])
+    if not lines:
+        return NOT_RUN
+    heads = ["corpus", "protocol", "model", "recipe", "original", "reconstructed", "WA apart", "UAR apart"]
+    shown = markdown([*heads, "folds × seeds"], lines, left=4)
+    like = json.loads((FOLDER / "fidelity.json").read_text())
+    text = (
+        f"WA / UAR %; in brackets the 95 % interval of the difference, in points, the same speakers resampled on both "
+        f"sides. Rebuilt by `{like['command']}`: on {like['clips']} clips the decibels below {like['below_hz'] // 1000} "
+        f"kHz correlate {like['correlation']:.3f} with the originals', and are {like['mean_absolute_db']:.1f} dB apart."
+    )
+    return f"{shown}\n\n{text}"
