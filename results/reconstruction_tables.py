@@ -36,9 +36,10 @@ def cost() -> str:
     heads = ["corpus", "protocol", "model", "recipe", "original", "reconstructed", "WA apart", "UAR apart"]
     shown = markdown([*heads, "folds × seeds"], lines, left=4)
     like = json.loads((FOLDER / "fidelity.json").read_text())
+    alike = f"correlate {like['correlation']:.3f} with the originals', and are {like['mean_absolute_db']:.1f} dB apart"
     text = (
-        f"WA / UAR %; in brackets the 95 % interval of the difference, in points, the same speakers resampled on both "
-        f"sides. Rebuilt by `{like['command']}`: on {like['clips']} clips the decibels below {like['below_hz'] // 1000} "
-        f"kHz correlate {like['correlation']:.3f} with the originals', and are {like['mean_absolute_db']:.1f} dB apart."
+        "WA / UAR %; in brackets the 95 % interval of the difference, in points, the same speakers resampled on both "
+        f"sides. Rebuilt by `{like['command']}`: on {like['clips']} clips the decibels below "
+        f"{like['below_hz'] // 1000} kHz {alike}."
     )
     return f"{shown}\n\n{text}"
