@@ -52,10 +52,10 @@ def spectrum_of(power: Array) -> Array:
     Source: the multiplicative update of Lee & Seung, NeurIPS 2000, with the filters held fixed.
     """
     bank = filters()
-    wanted, square = bank.T @ power, bank.T @ bank
+    wanted = bank.T @ power
     found = np.full(wanted.shape, power.mean() + 1e-12)
     for _ in range(UPDATES):
-        found *= wanted / (square @ found + 1e-20)
+        found *= wanted / (bank.T @ (bank @ found) + 1e-20)
     return found
 
 
