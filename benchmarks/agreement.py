@@ -27,7 +27,7 @@ def main() -> None:
     clips = [clip.path for clip in corpora.read("emodb", Path(os.environ["FELTONE_DATA"]))]
     expected = np.array([list(plain.recognition(path)().values()) for path in clips])
     found: dict[str, Any] = {precision: compare(expected, clips, precision) for precision in PRECISIONS}
-    origin = {"command": provenance.command(), "commit": provenance.commit(), "date": provenance.today()}
+    origin = provenance.origin()
     write_json(out, {"machine": report.machine()} | origin | {"clips": len(clips)} | found)
     print(found)
 

@@ -57,7 +57,7 @@ def main() -> None:
     for part in asked.only:
         with tempfile.TemporaryDirectory(prefix="feltone-annotate-") as place, report.elsewhere() as found:
             found |= PARTS[part](Path(place), asked)
-        origin = {"command": provenance.command(), "commit": provenance.commit(), "date": provenance.today()}
+        origin = provenance.origin()
         document |= origin | {part: origin | found}
         write_json(asked.out, document)
 

@@ -73,7 +73,7 @@ def document(runs: dict[str, dict[str, Scores]], epochs: int) -> dict[str, Any]:
         }
         for side, by_seed in runs.items()
     }
-    origin = {"command": provenance.command(), "commit": provenance.commit(), "date": provenance.today()}
+    origin = provenance.origin()
     what = {"corpus": CORPUS, "protocol": PROTOCOL, "epochs": epochs}
     return {"machine": report.machine()} | origin | what | {"runs": runs, "summary": summary}
 

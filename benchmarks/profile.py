@@ -39,7 +39,7 @@ def main() -> None:
         found = {"front_end": front_end(wav)} | {
             precision: network(precision, wav, Path(folder)) for precision in ("fp32", "int8")
         }
-    origin = {"command": provenance.command(), "commit": provenance.commit(), "date": provenance.today()}
+    origin = provenance.origin()
     write_json(out, {"machine": report.machine()} | origin | found)
     print(table(found))
 

@@ -107,9 +107,7 @@ def main() -> None:
         "correlation": round(float(correlation), 4),
         "mean_absolute_db": round(float(difference), 2),
         "below_hz": COMPARED_HZ,
-        "command": provenance.command(),
-        "commit": provenance.commit(),
-        "date": provenance.today(),
+        **provenance.origin(),
     }
     print(json.dumps(told, indent=1))
     if asked.fidelity:

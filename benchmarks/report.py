@@ -60,7 +60,7 @@ PARTS: dict[str, Callable[[int, OnTurn], Document]] = {
 def measure(parts: Sequence[str], rounds: int, on_turn: Callable[[str, int, int], object]) -> Document:
     """Measure some of `PARTS`; `on_turn` is told of (part, done, total)."""
     measured = {part: watched(part, rounds, partial(on_turn, part)) for part in parts}
-    origin = {"command": provenance.command(), "commit": provenance.commit(), "date": provenance.today()}
+    origin = provenance.origin()
     return {"machine": machine()} | origin | measured
 
 

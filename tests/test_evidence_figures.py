@@ -260,7 +260,10 @@ def test_the_command_draws_and_writes_numbers(tmp_path: Path, capsys: pytest.Cap
     row = next((ROOT / "results" / "accuracy").glob("*.json"))
     picture = tmp_path / "x.png"
     assert cli.run(["figure", "confusion", str(row), "--out", str(picture), "--numbers", str(tmp_path / "x.json")]) == 0
-    assert size(picture.read_bytes())[0] > 500 and json.loads((tmp_path / "x.json").read_text())["labels"]
+    told = json.loads((tmp_path / "x.json").read_text())
+    assert (
+        size(picture.read_bytes())[0] > 500 and told["labels"] and set(told["origin"]) == {"command", "commit", "date"}
+    )
     assert draw_confusion(row).png == picture.read_bytes()
     assert cli.run(["figure", "plane", "--corpus", "emodb", "--rows", str(row.parent), "--out", str(picture)]) == 0
     capsys.readouterr()

@@ -158,12 +158,13 @@ def _clips(corpus: str, data: Path) -> "tuple[Clip, ...]":
 def write_drawn(drawn: "Drawn", out: Path, numbers: Path | None) -> None:
     """Write a figure and its numbers, and print where it lies."""
     from feltone.files import write_atomically, write_text
+    from feltone.lab import provenance
 
     if out.suffix.lower() != ".png":
         raise ConfigError(f"{out}: a figure is a PNG; let its name end in .png")
     write_atomically(out, lambda handle: handle.write(drawn.png))
     if numbers:
-        write_text(numbers, json.dumps(drawn.numbers, indent=1) + "\n")
+        write_text(numbers, json.dumps({**drawn.numbers, "origin": provenance.origin()}, indent=1) + "\n")
     print(out)
 
 

@@ -60,6 +60,11 @@ def today() -> str:
     return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
+def origin() -> dict[str, str]:
+    """What every file of results says of itself: command, commit, date."""
+    return {"command": command(), "commit": commit(), "date": today()}
+
+
 def _gpu() -> str:
     import torch  # not at the head: the core's benchmarks know their machine without it
 
