@@ -17,9 +17,10 @@ from feltone.errors import ConfigError
 from feltone.files import held
 from feltone.lab import corpora, protocols, recipes
 from feltone.lab.augment import COPIES
-from feltone.lab.experiment import Experiment, Material, preceded
+from feltone.lab.experiment import Experiment, Material
 from feltone.lab.ledger import read
 from feltone.lab.models import ResidualConfig, build
+from feltone.lab.protocols import Fold, Sample
 from feltone.lab.recipes import after, recipe
 from feltone.lab.reproduce import Planned, ahead
 from feltone.lab.tasks import Task
@@ -35,11 +36,11 @@ QUICKLY = ["--accelerator", "cpu", "--no-compile", "--precision", "32", "--threa
 def test_all_copies_of_the_other_clips_come_before_and_both_parts_stay(two_corpora: Path) -> None:
     own, others = (corpora.read(name, two_corpora) for name in ("emodb", "savee"))
     for fold in protocols.split("speaker", own):
-        found = preceded(fold, others)
+        found = before.preceded(fold, others)
         assert (found.train, found.test) == (fold.train, fold.test)
         assert {(sample.clip, sample.copy) for sample in found.before} == {(c, copy) for c in others for copy in COPIES}
         assert protocols.audit(found) == protocols.audit(fold)
-        assert found == preceded(fold, others[::-1])
+        assert found == before.preceded(fold, others[::-1])
 
 
 def test_the_audit_sees_what_came_before(two_corpora: Path) -> None:
@@ -53,6 +54,18 @@ def test_what_is_divided_or_tested_cannot_come_before(two_corpora: Path, corpus:
     wanted = Experiment("emodb", two_corpora, "cross", test_corpus="savee", before=(corpus,))
     with pytest.raises(ConfigError, match=f"corpus '{corpus}' is divided or tested on"):
         wanted.folds(Material.read("emodb", two_corpora))
+
+
+def test_a_recording_of_ones_own_that_was_heard_under_a_corpus_name_is_not_tested(two_corpora: Path) -> None:
+    table = two_corpora / "own.csv"
+    files = sorted((two_corpora / "savee").glob("*.wav"))
+    table.write_text("\n".join(["path,label", *(f"{file},{file.stem[3]}" for file in files)]))
+    others = corpora.read("savee", two_corpora)
+    own = corpora.read("manifest", table)
+    fold = Fold("own", 1, tuple(map(Sample, own[:5])), tuple(map(Sample, own[5:])))
+    with pytest.raises(ConfigError, match=r"5 test recordings are named as in savee, .* \(.*\); test on others"):
+        before.preceded(fold, others)
+    before.preceded(replace(fold, test=()), others)
 
 
 def test_a_recipe_that_learns_first_is_another_recipe() -> None:

@@ -3,7 +3,7 @@
     recipe + model --begun_from--> a recipe whose networks of the model's kind begin from its weights
     the model's ledger --> what comes before every fold, for its settings, its audit and the ledger of what comes out
 
-What a model has heard cannot be tested: a fold of one of its corpora is refused (`experiment.preceded`).
+What a model has heard cannot be tested: a fold of one of its corpora is refused (`before.preceded`).
 """
 
 from dataclasses import dataclass, replace

@@ -20,14 +20,14 @@ from feltone.artifact import load as load_artifact
 from feltone.errors import ConfigError
 from feltone.files import UNFINISHED, held, write_text
 from feltone.lab import corpora, crossing, dataset, judging, protocols, provenance
-from feltone.lab.augment import COPIES
 from feltone.lab.calibration import Calibration
 from feltone.lab.corpora import CORPORA, Clip, manifest
 from feltone.lab.export import Origin, export
 from feltone.lab.models import Network
-from feltone.lab.protocols import Fold, Sample
+from feltone.lab.protocols import Fold
 from feltone.lab.recipes import Recipe
 from feltone.lab.tested import SUFFIX, FoldResult
+from feltone.lab.training import before
 from feltone.lab.training.folder import seconds_of
 from feltone.lab.training.learner import Tick
 from feltone.lab.training.machine import Machine
@@ -91,7 +91,7 @@ class Experiment:
     def folds(self, material: Material) -> list[Fold]:
         """The protocol's folds of these clips, each with what is learnt from before."""
         others = [*self.heard, *(clip for name in self.before for clip in corpora.read(name, self.data))]
-        return [preceded(fold, others) for fold in self._divided(material)]
+        return [before.preceded(fold, others) for fold in self._divided(material)]
 
     def _divided(self, material: Material) -> list[Fold]:
         if self.protocol == "cross":
@@ -105,19 +105,6 @@ class Experiment:
             folds=self.groups,
             published=self.folds_from or self.data / "folds",
         )
-
-
-def preceded(fold: Fold, others: Sequence[Clip]) -> Fold:
-    """A fold before which clips of other corpora are learnt from, in all their copies.
-
-    Raises:
-        ConfigError: one of them is of a corpus that the fold divides or tests on.
-    """
-    own = {sample.clip.corpus for part in (fold.train, fold.test) for sample in part if fold.test}
-    if twice := sorted({clip.corpus for clip in others} & own):
-        raise ConfigError(f"corpus '{twice[0]}' is divided or tested on, so nothing can learn from it before")
-    ordered = sorted(others, key=lambda clip: clip.key)
-    return replace(fold, before=tuple(Sample(clip, copy) for clip in ordered for copy in COPIES))
 
 
 def chosen(folds: Sequence[Fold], wanted: Sequence[int] | None) -> list[Fold]:

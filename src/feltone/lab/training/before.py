@@ -3,21 +3,24 @@
     recipe.before, the clips of its corpora, seed --once--> CACHE/before/DIGEST, a run like any other
 
 It depends on neither fold nor protocol, so all folds begin from the same; and a clip that a fold divides or tests on is
-not among its clips (`experiment.Experiment.folds`).
+not among its clips (`preceded`).
 """
 
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from feltone.errors import BusyError
+from feltone.errors import BusyError, ConfigError
 from feltone.files import held
+from feltone.lab.augment import COPIES
+from feltone.lab.corpora.clip import Clip
 from feltone.lab.models import Network
-from feltone.lab.protocols import Fold
+from feltone.lab.protocols import Fold, Sample
 from feltone.lab.training.schedule import Job
 from feltone.labels import LabelSet
 
@@ -30,6 +33,23 @@ class Known(NamedTuple):
 
     network: Network
     labels: LabelSet
+
+
+def preceded(fold: Fold, others: Sequence[Clip]) -> Fold:
+    """A fold before which clips of other corpora are learnt from, in all their copies.
+
+    Raises:
+        ConfigError: one of them is of a corpus that the fold divides or tests on, or has the name of a test recording.
+    """
+    own = {sample.clip.corpus for part in (fold.train, fold.test) for sample in part if fold.test}
+    if twice := sorted({clip.corpus for clip in others} & own):
+        raise ConfigError(f"corpus '{twice[0]}' is divided or tested on, so nothing can learn from it before")
+    heard = {clip.name: clip for clip in others}
+    if again := sorted(stem for sample in fold.test if (stem := Path(sample.clip.name).stem) in heard):
+        where = f"{heard[again[0]].corpus}, which is learnt from before"
+        raise ConfigError(f"{len(again)} test recordings are named as in {where} ({again[0]}); test on others")
+    ordered = sorted(others, key=lambda clip: clip.key)
+    return replace(fold, before=tuple(Sample(clip, copy) for clip in ordered for copy in COPIES))
 
 
 def job_of(fold: Fold, seed: int) -> Job:
