@@ -263,7 +263,8 @@ def origin_of(
     if recipe.begun:
         learnt.append(recipe.begun.origin["source"])
         audio.append(recipe.begun.origin["audio"])
-    source = {key: " / ".join([told, *(it[key] for it in learnt)]) for key, told in material.source.items()}
+    sources = [material.source, *learnt]
+    source = {key: " / ".join(it[key] for it in sources if it[key]) for key in material.source}
     return Origin(
         name=name,
         variant=variant,
