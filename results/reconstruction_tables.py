@@ -25,7 +25,7 @@ def cost() -> str:
         same = [one for one in originals.get(name, ()) if (one.predictions.seed, one.predictions.fold) in there]
         if len(same) != len(rebuilt):
             continue
-        told = paired.compare(rebuilt, same)
+        told = paired.compare(rebuilt, same, of_audio=True)
         scores = [" / ".join(f"{100 * told[key][side]:.1f}" for key in paired.COMPARED) for side in ("second", "first")]
         of = rebuilt[0]
         runs = f"{len(told['folds_run'])} of {told['folds']} × {len(told['seeds'])}"
@@ -39,7 +39,6 @@ def cost() -> str:
     alike = f"correlate {like['correlation']:.3f} with the originals', and are {like['mean_absolute_db']:.1f} dB apart"
     text = (
         "WA / UAR %; in brackets the 95 % interval of the difference, in points, the same speakers resampled on both "
-        f"sides. Rebuilt by `{like['command']}`: on {like['clips']} clips the decibels below "
-        f"{like['below_hz'] // 1000} kHz {alike}."
+        f"sides. On {like['clips']} rebuilt clips the decibels below {like['below_hz'] // 1000} kHz {alike}."
     )
     return f"{shown}\n\n{text}"

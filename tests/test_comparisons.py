@@ -151,6 +151,12 @@ def test_what_was_not_tested_on_the_same_is_refused(other: list[FoldResult], fau
         compare(folds_of(), other)
 
 
+def test_recordings_themselves_may_be_what_is_compared() -> None:
+    rebuilt = folds_of(audio="reconstructed")
+    found = compare(rebuilt, folds_of(), of_audio=True)
+    assert found["audio"] == "reconstructed" and found["wa"]["difference"] == 0
+
+
 def test_of_rows_that_grow_at_their_own_pace_the_common_runs_are_compared() -> None:
     one, two = common(folds_of((1, 2), (0, 1)), folds_of((2, 3), (0, 1, 2)))
     assert [(r.predictions.seed, r.predictions.fold) for r in one] == [(0, 2), (1, 2)]

@@ -21,17 +21,18 @@ RESAMPLES = 2000
 COMPARED = ("wa", "uar")
 
 
-def compare(first: Sequence[FoldResult], second: Sequence[FoldResult]) -> dict[str, Any]:
+def compare(first: Sequence[FoldResult], second: Sequence[FoldResult], *, of_audio: bool = False) -> dict[str, Any]:
     """Two models on the same test samples, as plain values; differences are first minus second, of pooled folds.
 
     Args:
         first: tested folds of one model, of any number of seeds.
         second: those of the other, on the same folds with the same seeds.
+        of_audio: whether what was done to the recordings is what is compared; else it must be the same.
 
     Raises:
         ConfigError: they were not tested on the same samples, so that nothing can be paired.
     """
-    pairs = _paired(first, second)
+    pairs = _paired(first, second, of_audio)
     one, two = ([pair[side].predictions for pair in pairs] for side in (0, 1))
     of, head = pairs[0][0], one[0]
     tables = _by_unit(one), _by_unit(two)
@@ -152,7 +153,9 @@ def _run(one: FoldResult) -> tuple[int, int]:
     return one.predictions.seed, one.predictions.fold
 
 
-def _paired(first: Sequence[FoldResult], second: Sequence[FoldResult]) -> list[tuple[FoldResult, FoldResult]]:
+def _paired(
+    first: Sequence[FoldResult], second: Sequence[FoldResult], of_audio: bool
+) -> list[tuple[FoldResult, FoldResult]]:
     """Seed by seed and fold by fold, after making sure that both heard the same."""
     one, two = (sorted(side, key=_run) for side in (first, second))
     if not one or [_run(fold) for fold in one] != [_run(fold) for fold in two]:
@@ -165,7 +168,7 @@ def _paired(first: Sequence[FoldResult], second: Sequence[FoldResult]) -> list[t
             if getattr(a.predictions, what) != getattr(b.predictions, what):
                 where = f"{_name(a)} and {_name(b)}, seed {a.predictions.seed} fold {a.predictions.fold}"
                 raise ConfigError(f"{where}: differ in their {what}, so nothing can be paired; test both on the same")
-        if a.audio != b.audio:
+        if a.audio != b.audio and not of_audio:
             raise ConfigError(f"{_name(a)} heard {a.audio} audio and {_name(b)} {b.audio}; test both on the same")
     return list(zip(one, two, strict=True))
 
