@@ -209,6 +209,8 @@ def coverage(panels: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], ti
             axes.grid(True)
             if axes in grid[::columns]:
                 axes.set_ylabel("WA among them")
+        for axes in grid[max(0, len(panels) - columns) : len(panels)]:  # nothing is drawn below these
+            axes.tick_params(labelbottom=True)
         handles = [_key(grid[0], name, _style(k)) for k, name in enumerate(names)]
         grid[columns - 1].legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.02))
 
