@@ -7,21 +7,21 @@ from feltone.errors import ConfigError
 from feltone.lab.evaluate import name_of
 from feltone.lab.protocols import PROTOCOLS
 from feltone.lab.published import LISTENERS, PAPER_TABLES
-from feltone.lab.tasks import ABLATED, TAUGHT
+from feltone.lab.tasks import OF_PARTS
 
 
 def panels(rows: Iterable[Mapping[str, Any]], corpus: str) -> dict[str, list[dict[str, Any]]]:
     """Points by protocol, in the order of `PROTOCOLS`: name, macs, wa, ci95, published.
 
     The paper's points stand under `paper` alone, where they were reached. A model whose multiply-adds cannot be
-    counted is left out, as are those of recipes that say what an ingredient is worth.
+    counted is left out, as are those of recipes that say what a part is worth.
 
     Raises:
         ConfigError: no row and no published figure of that corpus.
     """
     found: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        if row["corpus"] == corpus and row["macs"] and row["recipe"] not in (*ABLATED, *TAUGHT):
+        if row["corpus"] == corpus and row["macs"] and row["recipe"] not in OF_PARTS:
             point = {"name": name_of(row["model"], row["recipe"]), "macs": row["macs"], "published": False}
             found.setdefault(row["protocol"], []).append(point | {"wa": row["wa"]["mean"], "ci95": row["wa"]["ci95"]})
     for line in PAPER_TABLES:

@@ -13,6 +13,7 @@ from feltone.lab import published, tables
 from feltone.lab.evaluate import name_of
 from feltone.lab.protocols import PAPER_WARNING
 from feltone.lab.published import EMOBOX, LISTENERS, PAPER_TABLES, Published
+from feltone.lab.tasks import OF_PARTS
 
 Row = Mapping[str, Any]
 """A row of `results/accuracy/`."""
@@ -60,7 +61,7 @@ def emobox_anchors(rows: Sequence[Row]) -> str:
     ]
     ours: dict[str, dict[str, Row]] = {}
     for row in rows:
-        if row["protocol"] == "emobox":
+        if row["protocol"] == "emobox" and row["recipe"] not in OF_PARTS:
             ours.setdefault(f"**here:** {name_of(row['model'], row['recipe'])}", {})[row["corpus"]] = row
     for name, by_corpus in ours.items():
         parameters = _millions(max(row["parameters"] for row in by_corpus.values()))

@@ -28,6 +28,9 @@ ABLATED = tuple(f"honest-{name}-after-crema-d" for name in ABLATIONS)
 TAUGHT = ("honest-student", "honest-student-unmatched", "honest-student-untaught")
 """A student of the paper's kind: taught as the paper does, by its teacher's answers alone, and by nobody."""
 
+OF_PARTS = frozenset((*ABLATED, *TAUGHT))
+"""Recipes that say what a part of another is worth: they have tables of their own."""
+
 LARGE = ("crema-d",)
 
 TABLES = {
@@ -44,7 +47,7 @@ ORDER = ("paper", *BEYOND, *ABLATED, *TAUGHT, "nope", "paper-12", "paper-16x16",
 """All recipes, those first that say most for their cost."""
 
 
-MEASURED_UNDER = dict.fromkeys(BEYOND, ("clean", "emobox", "speaker")) | dict.fromkeys((*ABLATED, *TAUGHT), ("emobox",))
+MEASURED_UNDER = dict.fromkeys(BEYOND, ("clean", "emobox", "speaker")) | dict.fromkeys(OF_PARTS, ("emobox",))
 """Protocols of recipes that are not for all of them."""
 
 
@@ -114,4 +117,4 @@ def tasks(
 
 def suits(name: str, corpus: str) -> bool:
     """Whether a recipe is for a corpus: thousands of clips have one of their own, and nothing learns from itself."""
-    return name not in (*BEYOND, *ABLATED, *TAUGHT) or ("large" in name) == (corpus in LARGE)
+    return name not in {*BEYOND, *OF_PARTS} or ("large" in name) == (corpus in LARGE)
