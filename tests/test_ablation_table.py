@@ -12,6 +12,7 @@ def row(recipe: str, wa: float, corpus: str = "emodb", folds: int = 5, seeds: in
         # Every further seed is five points better.
         "wa": {"mean": wa + 0.025 * (seeds - 1), "per_run": [[wa + 0.05 * seed] * folds for seed in range(seeds)]},
         "uar": {"mean": wa, "per_run": [[wa - 0.01] * folds for _ in range(seeds)]},
+        "folds": 5,
         "folds_run": list(range(folds)),
         "seeds": list(range(seeds)),
     }
@@ -44,6 +45,10 @@ def test_the_seeds_that_both_have_are_compared() -> None:
 
 def test_other_folds_and_corpora_are_not_compared() -> None:
     assert cells(WHOLE, row("honest", 0.7, folds=4))[1][1] == tables.NOT_RUN
+    assert cells(row(NAME, 0.85, folds=4), row("honest", 0.7, folds=4)) == [
+        ["`honest` after CREMA-D", "85.0 / 85.0 (4 of 5 folds)"],
+        ["nothing learnt before", "70.0 / 69.0 (−15.0 / −15.0)"],
+    ]
     savee = row(NAME, 0.5, "savee")
     assert cells(WHOLE, savee, row("honest", 0.4, "savee"))[1] == [
         "nothing learnt before",

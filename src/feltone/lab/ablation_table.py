@@ -66,7 +66,9 @@ def _points_of(row: Row | None, beside: Row | None) -> str:
     """Scores of a row, and how they differ from another one's on the same folds and seeds."""
     if beside is None:
         assert row, "what is compared with was run"
-        return " / ".join(f"{100 * row[metric]['mean']:.1f}" for metric in METRICS)
+        shown = " / ".join(f"{100 * row[metric]['mean']:.1f}" for metric in METRICS)
+        part = f" ({len(row['folds_run'])} of {row['folds']} folds)" if len(row["folds_run"]) < row["folds"] else ""
+        return f"{shown}{part}"
     seeds = sorted(set(row["seeds"]) & set(beside["seeds"])) if row else []
     if row is None or not seeds or row["folds_run"] != beside["folds_run"]:
         return tables.NOT_RUN

@@ -133,7 +133,7 @@ def honest_student() -> Recipe:
     """The paper's method with the network of `honest` for a teacher, whose answers are learnt, too.
 
     Command: `feltone train honest-student --corpus emodb --data ROOT --protocol speaker --after crema-d --out RUN`.
-    Cost: about four times `honest`, by the time of a step; not run as a whole yet.
+    Cost: about four times `honest`. Expect less of it than of `honest` (docs/honest.md).
     """
     return Recipe("honest-student", _taught())
 
