@@ -21,7 +21,7 @@ import soundfile
 import soxr
 
 from feltone import audio
-from feltone.files import write_atomically
+from feltone.files import write_atomically, write_json
 from feltone.lab import corpora, provenance
 
 SOURCE_RATE, SECONDS = 22_050, 3.0
@@ -111,8 +111,7 @@ def main() -> None:
     }
     print(json.dumps(told, indent=1))
     if asked.fidelity:
-        asked.fidelity.parent.mkdir(parents=True, exist_ok=True)
-        asked.fidelity.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        write_json(asked.fidelity, told)
 
 
 if __name__ == "__main__":

@@ -6,26 +6,24 @@ from pathlib import Path
 from feltone.lab import paired, tested
 from feltone.lab.evidence_tables import TITLES, markdown, points
 from feltone.lab.tables import NOT_RUN
+from feltone.lab.tested import Kept
 
-RESULTS = Path(__file__).parent
-FOLDER = RESULTS / "reconstruction"
+FOLDER = Path(__file__).parent / "reconstruction"
 
 
-def tables() -> dict[str, str]:
+def tables(originals: Kept) -> dict[str, str]:
     """The table of RESULTS.md, by name."""
-    return {"reconstruction": cost()}
+    return {"reconstruction": cost(originals)}
 
 
-def cost() -> str:
+def cost(originals: Kept) -> str:
     """Every row on rebuilt recordings, paired with the same row on the originals, and how alike the recordings are."""
-    originals = tested.kept(RESULTS / "accuracy")
     lines = []
     for name, rebuilt in tested.kept(FOLDER).items():
-        there = {(one.predictions.seed, one.predictions.fold) for one in rebuilt}
-        same = [one for one in originals.get(name, ()) if (one.predictions.seed, one.predictions.fold) in there]
-        if len(same) != len(rebuilt):
+        ours, same = paired.common(rebuilt, originals.get(name, ()))
+        if not same:
             continue
-        told = paired.compare(rebuilt, same, of_audio=True)
+        told = paired.compare(ours, same, of_audio=True)
         scores = [" / ".join(f"{100 * told[key][side]:.1f}" for key in paired.COMPARED) for side in ("second", "first")]
         of = rebuilt[0]
         runs = f"{len(told['folds_run'])} of {told['folds']} × {len(told['seeds'])}"

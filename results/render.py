@@ -38,6 +38,7 @@ from feltone.lab.experiment import model_name
 
 ROOT = Path(__file__).parents[1]
 ROWS = tables.read_rows(ROOT / "results" / "accuracy")
+KEPT = tested.kept(ROOT / "results" / "accuracy")  # tested folds, by row
 DOCUMENTS = (
     "README.md",
     "RESULTS.md",
@@ -167,7 +168,7 @@ def errors_by_copy() -> str:
     """Errors under `paper` by kind of copy, from the tested folds: of every corpus, recipe and network."""
     kinds = tuple(augment.COPIES)
     lines = [f"| corpus | network | recipe | {' | '.join(kinds)} |", "|---|---|---|" + "--:|" * len(kinds)]
-    for found in tested.kept(ROOT / "results" / "accuracy").values():
+    for found in KEPT.values():
         if found[0].predictions.protocol != "paper":
             continue
         wrong, asked = Counter(), Counter()
@@ -198,12 +199,12 @@ def paper_errors() -> str:
 
 def evidence() -> dict:
     """What pairs of models and the two protocols differ by, from the tested folds."""
-    return comparisons.evidence(tested.kept(ROOT / "results" / "accuracy"))
+    return comparisons.evidence(KEPT)
 
 
 def about_speakers() -> dict:
     """Who is understood how well, and what a threshold buys, from the tested folds."""
-    return groups.evidence(tested.kept(ROOT / "results" / "accuracy"))
+    return groups.evidence(KEPT)
 
 
 def measured(name: str) -> dict | None:
@@ -251,7 +252,7 @@ def main() -> int:
         **speed_tables.tables(),
         **trust_tables.tables(),
         **scale_tables.tables(),
-        **reconstruction_tables.tables(),
+        **reconstruction_tables.tables(KEPT),
         **evidence_beside(compared),
         "groups": group_tables.by_group(by_speaker["groups"]),
         "thresholds": group_tables.by_confidence(by_speaker["thresholds"]),

@@ -59,7 +59,7 @@ def test_what_is_divided_or_tested_cannot_come_before(two_corpora: Path, corpus:
 def test_a_recording_of_ones_own_that_was_heard_under_a_corpus_name_is_not_tested(two_corpora: Path) -> None:
     table = two_corpora / "own.csv"
     files = sorted((two_corpora / "savee").glob("*.wav"))
-    table.write_text("\n".join(["path,label", *(f"{file},{file.stem[3]}" for file in files)]))
+    table.write_text("\n".join(["path,label,start,end", *(f"{file},{file.stem[3]},0,0.4" for file in files)]))
     others = corpora.read("savee", two_corpora)
     own = corpora.read("manifest", table)
     fold = Fold("own", 1, tuple(map(Sample, own[:5])), tuple(map(Sample, own[5:])))

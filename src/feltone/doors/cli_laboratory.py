@@ -100,8 +100,9 @@ def train(
 
     machine = Machine.of(accelerator, devices, precision, compile, threads, together)
     wanted = recipe_named(recipe, teacher, teacher_layer, before, model, machine)
-    first = wanted.corpora_before, wanted.heard
-    experiment = Experiment(corpus, data, protocol, seed, folds, folds_from, test_corpus, *first)
+    experiment = Experiment(
+        corpus, data, protocol, seed, folds, folds_from, test_corpus, before=wanted.corpora_before, heard=wanted.heard
+    )
     train_folds(wanted, experiment, out, fold, seeds, machine, tensorboard, calibrate, join)
 
 

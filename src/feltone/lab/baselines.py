@@ -187,9 +187,7 @@ def facts_of(hearing: Hearing, head: int, seconds: float) -> RunFacts:
         train_seconds=round(seconds, 1),
         device=provenance.device(),
         versions=provenance.versions(),
-        commit=provenance.commit(),
-        command=provenance.command(),
-        date=provenance.today(),
+        **provenance.origin(),
         weights=hearing.weights,
     )
 

@@ -6,15 +6,12 @@
 Predictions are kept below `results/accuracy/folds/`, so all of it can be made anew at any time.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from feltone.lab import paired
 from feltone.lab.paired import common, compare
-from feltone.lab.tested import FoldResult
-
-Kept = Mapping[str, Sequence[FoldResult]]
-"""Tested folds by the name of their row (`tested.kept`)."""
+from feltone.lab.tested import FoldResult, Kept
 
 
 class Side(NamedTuple):

@@ -278,7 +278,5 @@ def origin_of(
         source=source,
         device=provenance.device(accelerator),
         versions=provenance.versions(),
-        commit=provenance.commit(),
-        command=provenance.command(),
-        date=provenance.today(),
+        **provenance.origin(),
     )

@@ -19,9 +19,7 @@ from feltone.lab import metrics, paired
 from feltone.lab.corpora import CORPORA, Clip
 from feltone.lab.metrics import Floats
 from feltone.lab.predictions import DECIMALS, Predictions
-from feltone.lab.tested import FoldResult
-
-Kept = Mapping[str, Sequence[FoldResult]]
+from feltone.lab.tested import FoldResult, Kept
 
 THRESHOLDS = (0.0, 0.5, 0.7, 0.9, 0.95, 0.99, 0.999)
 SUREST = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of the clips

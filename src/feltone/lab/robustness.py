@@ -230,7 +230,5 @@ def _facts(macs: int, learned: int, seconds: float) -> RunFacts:
         train_seconds=seconds,
         device=provenance.device(),
         versions=provenance.versions(),
-        commit=provenance.commit(),
-        command=provenance.command(),
-        date=provenance.today(),
+        **provenance.origin(),
     )

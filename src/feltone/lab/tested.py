@@ -8,7 +8,7 @@ fold by fold, whichever machine trained them and however long ago, and can be sc
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,10 @@ class FoldResult:
             return cls(predictions, leakage, facts=facts, **told)
         except (OSError, ValueError, KeyError, TypeError, FeltoneError) as fault:
             raise FeltoneError(f"{file}: is no tested fold ({fault}); delete it and train that fold again") from None
+
+
+Kept = Mapping[str, Sequence[FoldResult]]
+"""Tested folds by the name of their row."""
 
 
 def row_name(corpus: str, protocol: str, model: str, recipe: str) -> str:

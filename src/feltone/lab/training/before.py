@@ -45,7 +45,7 @@ def preceded(fold: Fold, others: Sequence[Clip]) -> Fold:
     if twice := sorted({clip.corpus for clip in others} & own):
         raise ConfigError(f"corpus '{twice[0]}' is divided or tested on, so nothing can learn from it before")
     heard = {clip.name: clip for clip in others}
-    if again := sorted(stem for sample in fold.test if (stem := Path(sample.clip.name).stem) in heard):
+    if again := sorted(stem for sample in fold.test if (stem := sample.clip.path.stem) in heard):
         where = f"{heard[again[0]].corpus}, which is learnt from before"
         raise ConfigError(f"{len(again)} test recordings are named as in {where} ({again[0]}); test on others")
     ordered = sorted(others, key=lambda clip: clip.key)
