@@ -29,8 +29,7 @@ from feltone.lab.training.machine import Machine
 from feltone.lab.training.schedule import Job
 from feltone.labels import LabelSet
 from feltone_benchmarks import tiny
-
-QUICKLY = ["--accelerator", "cpu", "--no-compile", "--precision", "32", "--threads", "1"]
+from toy import QUICKLY
 
 
 def test_all_copies_of_the_other_clips_come_before_and_both_parts_stay(two_corpora: Path) -> None:

@@ -17,8 +17,8 @@ from feltone.lab import recipes
 from feltone.lab.begun import begun_from
 from feltone.lab.ledger import read
 from feltone.lab.recipes import Recipe, recipe
+from toy import QUICKLY
 
-QUICKLY = ["--accelerator", "cpu", "--no-compile", "--precision", "32", "--threads", "1"]
 SHIPPED = artifact.DEFAULT_NAME
 
 

@@ -21,9 +21,9 @@ from feltone.lab.protocols import Leakage
 from feltone.lab.tested import FoldResult
 from feltone.labels import LabelSet
 from feltone_benchmarks.tiny import TINY
+from toy import QUICKLY
 
 LABELS = LabelSet(("anger", "happiness", "neutral", "sadness"))
-QUICKLY = ["--accelerator", "cpu", "--no-compile", "--precision", "32", "--threads", "1"]
 FACTS = RunFacts(1, 1, 1.0, "here", {}, "0", "none", "2026-01-01")
 
 

@@ -15,8 +15,8 @@ from feltone.lab import corpora, crossing, protocols
 from feltone.lab.corpora import Clip
 from feltone.lab.tested import FoldResult, row_of
 from test_comparisons import judged
+from toy import QUICKLY
 
-QUICKLY = ["--no-compile", "--precision", "32", "--accelerator", "cpu", "--threads", "1"]
 SAVEE = {"a": "W", "d": "E", "f": "A", "h": "F", "n": "N", "sa": "T", "su": "L"}  # its code -> a manner of `speak`
 SHARED = ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]
 

@@ -20,7 +20,7 @@ from feltone.lab.training import loop
 from feltone.lab.training.machine import Machine
 from feltone.lab.training.run import train
 from feltone_benchmarks import tiny
-from toy import PLAIN
+from toy import PLAIN, QUICKLY
 
 # A sum of two halves rounds otherwise than the whole, 1e-7 of a loss, and what is learnt carries it on: over the few
 # steps of these runs no further than this, of a loss.
@@ -40,9 +40,8 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def command(table: Path, out: Path, recipe: str, *options: str) -> list[str]:
-    machine = ["--no-compile", "--precision", "32", "--accelerator", "cpu", "--threads", "1", "--devices", "2"]
     data = ["--corpus", "manifest", "--data", str(table), "--protocol", "speaker", "--folds", "2"]
-    return ["train", recipe, *data, *machine, "--out", str(out), *options]
+    return ["train", recipe, *data, *QUICKLY, "--devices", "2", "--out", str(out), *options]
 
 
 def start(*arguments: str) -> subprocess.Popen:

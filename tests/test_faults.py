@@ -30,7 +30,7 @@ from feltone.lab.training.machine import Machine
 from feltone.lab.training.stages import Stage
 from feltone.lab.training.stopping import obeyed
 from feltone_benchmarks import tiny
-from toy import CLASSIFY, PLAIN, TINY, run_fit, same_weights, toy_data
+from toy import CLASSIFY, PLAIN, QUICKLY, TINY, run_fit, same_weights, toy_data
 
 NAMES = [f"clip-{number:02}" for number in range(24)]
 FULL = 60_000  # bytes: more than any small file of a run, less than a checkpoint of the tiny network
@@ -328,7 +328,7 @@ def test_a_second_process_on_a_run_is_refused_until_the_first_one_is_gone(
     tiny.write_recordings(tmp_path / "clips.csv")
     run = tmp_path / "run" / "seed-0" / "fold-1"
     line = ["train", "tiny", "--corpus", "manifest", "--data", str(tmp_path / "clips.csv"), "--protocol", "clean"]
-    line += ["--out", str(tmp_path / "run"), "--no-compile", "--precision", "32", "--accelerator", "cpu"]
+    line += ["--out", str(tmp_path / "run"), *QUICKLY]
     holding = f"from pathlib import Path; from feltone.files import held\nwith held(Path({str(run)!r})): input()"
     with subprocess.Popen([sys.executable, "-c", holding], stdin=subprocess.PIPE) as first:
         while not ((run / LOCK).is_file() and (run / LOCK).read_text().strip()):

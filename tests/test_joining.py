@@ -20,8 +20,8 @@ from feltone.recognizer import softmax
 from feltone_benchmarks import tiny
 from test_evaluate import predictions
 from test_tested import result
+from toy import QUICKLY
 
-QUICKLY = ["--accelerator", "cpu", "--no-compile", "--precision", "32", "--threads", "1"]
 MEMBERS = [ResidualConfig(channels=12, token_width=32), tiny.TINY]
 
 

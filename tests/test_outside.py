@@ -38,8 +38,7 @@ from feltone.lab.training.losses import Expected
 from feltone.lab.training.machine import Machine
 from feltone.lab.training.run import train
 from feltone.lab.training.stages import OUTSIDE, three_stages
-
-QUICKLY = ["--accelerator", "cpu", "--no-compile", "--precision", "32", "--threads", "1"]
+from toy import QUICKLY
 
 
 @pytest.fixture(scope="module")

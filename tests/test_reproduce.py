@@ -22,9 +22,9 @@ from feltone.lab.recipes import Recipe
 from feltone.lab.tasks import Task
 from feltone.lab.tested import FoldResult
 from feltone.lab.training.stages import three_stages
+from toy import QUICKLY
 
 TASK = Task("paper", "emodb", "clean", seeds=2)
-QUICKLY = ["--accelerator", "cpu", "--no-compile", "--precision", "32", "--threads", "1"]
 
 
 def in_one_epoch() -> Recipe:

@@ -18,9 +18,9 @@ from feltone.lab.robustness import Subject, document, judged
 from feltone.lab.study_tables import robustness as table
 from feltone.lab.tested import FoldResult
 from feltone.lab.training.stages import Stage
+from toy import QUICKLY
 
 FEW = {name: CONDITIONS[name] for name in (CLEAN, "seconds-0.5", "white-0", "babble-0")}
-QUICKLY = ["--accelerator", "cpu", "--no-compile", "--precision", "32", "--threads", "1"]
 
 
 def at_once() -> Recipe:

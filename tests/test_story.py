@@ -10,12 +10,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import feltone
 from feltone.doors import cli
 from feltone.lab.protocols import PAPER_WARNING
+from toy import QUICKLY
 
 SCHEMA = {
     "corpus", "audio", "protocol", "model", "recipe", "folds", "seeds", "wa", "uar", "macro_f1", "leakage", "macs",
     "parameters", "train_seconds", "device", "versions", "commit", "command", "date",
 }  # fmt: skip
-QUICKLY = ["--no-compile", "--precision", "32", "--accelerator", "cpu", "--threads", "1"]
 
 
 @pytest.fixture(scope="module")

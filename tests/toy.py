@@ -16,6 +16,8 @@ from feltone.lab.training.step import TrainingData
 from feltone_benchmarks.tiny import TINY
 
 PLAIN = Machine(precision="32-true", compiled=False, threads=1)
+QUICKLY = ["--accelerator", "cpu", "--no-compile", "--precision", "32", "--threads", "1"]
+"""The same, asked of a command."""
 
 
 def toy_data(count: int = 24, feature: int | None = None) -> TrainingData:
