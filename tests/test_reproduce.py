@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from feltone.doors import cli
+from feltone.doors import reproduce as doors
 from feltone.errors import ConfigError
 from feltone.files import held
 from feltone.lab import recipes, reproduce, tasks
@@ -125,6 +126,17 @@ def test_a_plan_is_printed_and_trains_nothing(
     told = capsys.readouterr()
     assert told.out.splitlines()[1].split()[:5] == ["paper", "emodb", "clean", "3", "0"]
     assert "without --plan" in told.err and not (tmp_path / "runs").exists() and not (tmp_path / "results").exists()
+    assert "ask for less" not in told.err
+
+
+def test_a_plan_of_days_says_how_to_ask_for_less(
+    synthetic_emodb: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = ["--corpus", "emodb", "--data", str(synthetic_emodb), "--results", str(tmp_path), *QUICKLY]
+    monkeypatch.setattr(doors, "A_DAY", 1.0)  # of a corpus that is small
+    assert cli.run(["reproduce", "table1", "--protocol", "clean", "--recipe", "nope", *where, "--plan"]) == 0
+    told = capsys.readouterr().err
+    assert "more than a day: nope; --recipe, --protocol and --fold ask for less" in told and "--minutes" in told
 
 
 def test_nothing_is_begun_that_would_take_longer_than_there_is_time(

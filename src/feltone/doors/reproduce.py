@@ -22,6 +22,7 @@ from feltone.lab.training.stages import Stage
 from feltone.lab.training.stopping import obeyed
 
 DONE, IN_PART = 0, 3  # exit codes
+A_DAY = 86400.0  # seconds; who asks for a longer row should know how to ask for less
 
 
 @obeyed()
@@ -127,7 +128,7 @@ def expectations(groups: Sequence[Sequence[Planned]], seconds: Mapping[str, floa
 
 def show(planned: Sequence[Planned], first: Mapping[Path, Ahead], seconds: Mapping[str, float]) -> None:
     """The plan as a table: per task what is done, what is left, and about how long that takes one run at a time."""
-    lines, whole = [], 0.0
+    lines, whole, long = [], 0.0, list[str]()
     for made, corpora in dict.fromkeys((one.made.name, one.corpora) for one in first.values()):
         times = [time_of(one, seconds) for one in first.values() if (one.made.name, one.corpora) == (made, corpora)]
         whole += sum(times)
@@ -139,11 +140,15 @@ def show(planned: Sequence[Planned], first: Mapping[Path, Ahead], seconds: Mappi
         whole += needed
         cells = [task.recipe, task.corpus, task.protocol, str(len(jobs)), str(len(jobs) - len(left))]
         lines.append([*cells, console.duration(needed) if left else "-"])
+        long += [task.recipe] if needed > A_DAY else []
     console.table(["recipe", "corpus", "protocol", "runs", "done", "left, about"], lines, numeric=(3, 4, 5))
     if whole:
         console.say(
             f"about {console.duration(whole)} in all, from a step of each network measured here, uncompiled and alone"
         )
+    if long:
+        console.say(f"more than a day: {', '.join(dict.fromkeys(long))}; --recipe, --protocol and --fold ask for less")
+        console.say("--minutes N begins nothing that would take longer, and the same command continues another day")
 
 
 def time_of(one: Planned | Ahead, seconds: Mapping[str, float]) -> float:
