@@ -155,7 +155,7 @@ def first_batch(clips: int, folder: Path) -> Row:
     from feltone.features import DEFAULT
     from feltone.lab import dataset
     from feltone.lab.training import run
-    from feltone.lab.training.step import Resident, TrainingData
+    from feltone.lab.training.resident import Resident, TrainingData
     from feltone.labels import LabelSet
 
     fabric = run.Machine.of("cpu", 1, "auto", compiled=False, threads=None).fabric()

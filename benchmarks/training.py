@@ -22,8 +22,9 @@ from feltone.lab.models.cost import cost
 from feltone.lab.training.ensemble import make_ensemble, stacks_well
 from feltone.lab.training.loop import said_of
 from feltone.lab.training.machine import Machine, best_accelerator, best_precision
+from feltone.lab.training.resident import TrainingData
 from feltone.lab.training.stages import Stage, three_stages
-from feltone.lab.training.step import TrainingData, make_step
+from feltone.lab.training.step import make_step
 from feltone_benchmarks import gemm
 from feltone_benchmarks.harness import Missing, Result, Side, Timing, document, measure, ratio
 

@@ -18,10 +18,11 @@ from feltone.lab.training.ensemble import Ensemble
 from feltone.lab.training.learner import Learner, Tick
 from feltone.lab.training.loop import fit, fit_many, position_of
 from feltone.lab.training.machine import MOST_TOGETHER, Machine
+from feltone.lab.training.resident import TrainingData
 from feltone.lab.training.schedule import Job, groups
 from feltone.lab.training.stacked_adam import StackedAdam
 from feltone.lab.training.stages import Stage
-from feltone.lab.training.step import Single, Step, TrainingData
+from feltone.lab.training.step import Single, Step
 
 SMALL = {"image": (32, 32), "patch": (32, 1), "token_width": 32, "head_width": 8, "mlp_width": 32}
 STUDENT = ModelConfig(depth=2, heads=2, **SMALL)

@@ -16,8 +16,8 @@ from feltone.lab import corpora
 from feltone.lab.models import VARIANTS, build
 from feltone.lab.training.learner import epoch_order
 from feltone.lab.training.loop import fit, said_of
+from feltone.lab.training.resident import TrainingData
 from feltone.lab.training.stages import Stage
-from feltone.lab.training.step import TrainingData
 
 pytest.importorskip("librosa", reason="the plain path needs librosa, which is in feltone[dev]")
 

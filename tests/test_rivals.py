@@ -24,8 +24,9 @@ from feltone.lab.recipes import recipe
 from feltone.lab.training.ensemble import Ensemble
 from feltone.lab.training.loop import fit
 from feltone.lab.training.machine import Machine
+from feltone.lab.training.resident import TrainingData
 from feltone.lab.training.stages import Stage
-from feltone.lab.training.step import Single, TrainingData
+from feltone.lab.training.step import Single
 from test_portable import CLIPS, LABELS, ORIGIN
 
 SEPTR = SepTrConfig(depth=2, heads=2, image=(16, 24), token_width=32, head_width=8, mlp_width=48)

@@ -11,8 +11,8 @@ from feltone.lab.training import loop
 from feltone.lab.training.learner import Tick
 from feltone.lab.training.loop import fit
 from feltone.lab.training.machine import Machine
+from feltone.lab.training.resident import TrainingData
 from feltone.lab.training.stages import Stage
-from feltone.lab.training.step import TrainingData
 from feltone_benchmarks.tiny import TINY
 
 PLAIN = Machine(precision="32-true", compiled=False, threads=1)

@@ -7,8 +7,9 @@ import torch
 
 from feltone.lab.models import build, variant
 from feltone.lab.training.machine import Machine
+from feltone.lab.training.resident import TrainingData
 from feltone.lab.training.stages import Stage
-from feltone.lab.training.step import TrainingData, make_step
+from feltone.lab.training.step import make_step
 
 CLASSES = 7
 HEAVY = 20e9  # multiply-adds of an image from which a processor is given one image and not a batch

@@ -21,9 +21,10 @@ from torch.nn import functional as F
 from feltone.lab.models import Network, Output
 from feltone.lab.training.graphs import can_capture
 from feltone.lab.training.losses import Expected
+from feltone.lab.training.resident import TrainingData
 from feltone.lab.training.stacked_adam import StackedAdam
 from feltone.lab.training.stages import Stage
-from feltone.lab.training.step import Step, TrainingData, verdict
+from feltone.lab.training.step import Step, verdict
 
 REST = -1  # number of no sample: a member whose rows say so does nothing in this step
 

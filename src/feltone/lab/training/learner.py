@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from feltone.errors import TrainingError
 from feltone.lab.models import Network
+from feltone.lab.training.resident import TrainingData
 from feltone.lab.training.stages import Stage
-from feltone.lab.training.step import TrainingData
 
 MOST_NAMED = 8  # samples in a message
 

@@ -27,8 +27,9 @@ from feltone.lab.training import stopping
 from feltone.lab.training.checkpoint import State
 from feltone.lab.training.ensemble import REST, make_ensemble, stacks_well
 from feltone.lab.training.learner import Learner, Tick
+from feltone.lab.training.resident import Taught, TrainingData
 from feltone.lab.training.stages import Stage
-from feltone.lab.training.step import Step, Taught, Totals, TrainingData, make_step
+from feltone.lab.training.step import Step, Totals, make_step
 
 CHECKPOINT_SECONDS = 60.0  # between checkpoints: a stage of many short epochs would spend its time writing them
 TICK_SECONDS = 0.5  # between reports of progress, each of which waits for the device; each epoch ends with one

@@ -1,7 +1,7 @@
 """How a stage is trained beyond the paper: images perturbed as they are learnt from, weight decay, another schedule.
 
     samples, epoch --deal--> numbers, a row per sample --> image, partner --perturbed--> what is learnt from
-    perturbed: warped, mixed, then veiled, which is narrowed and masked
+    perturbed: warped, mixed, then veiled, which is surrounded (`surroundings.py`), narrowed and masked
 
 Chance is dealt per sample and epoch, as the order of the samples is, and everything after it is arithmetic on tensors:
 so a run that was killed continues to the same weights, several processes see what one would see, and a CUDA graph that
@@ -13,9 +13,9 @@ the gradient is AdamW's (Loshchilov & Hutter, ICLR 2019), as is the cosine (ICLR
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from feltone.features import DEFAULT, hamming, hz_to_mel, mel_to_hz
+from feltone.lab.training import surroundings
+from feltone.lab.training.surroundings import NOWHERE, Surroundings, surrounded, within
 
 PER_MASK = 2  # numbers: how wide, and where
 FIRST_MASK = 4  # after partner, share, stretch and pitch
@@ -49,14 +51,30 @@ class Regimen:
     pitch: float = 0.07  # most that the logarithm of the place of a band changes by
     mixing: float = 0.0  # both parameters of the beta distribution that an image's share is drawn from
     narrow: float = 0.25  # share of the samples that are heard through a telephone
+    surroundings: Surroundings = NOWHERE  # where samples are heard
     decay: float = 0.05  # of weight matrices, per step, times the learning rate
     warm_share: float = 0.05  # of a stage, in which the learning rate rises evenly; then it falls along half a cosine
 
     @property
     def numbers(self) -> int:
         """How many are dealt to a sample."""
-        masks = PER_MASK * (self.column_masks + self.band_masks)
-        return FIRST_MASK + masks + (PER_LINE if self.narrow else 0)
+        return self.before_surroundings + self.surroundings.numbers + (PER_LINE if self.narrow else 0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; surroundings only where there are some, as recipes of old have none."""
+        return {
+            name: value for name, value in asdict(self).items() if name != "surroundings" or self.surroundings.numbers
+        }
+
+    @property
+    def before_surroundings(self) -> int:
+        """How many of them come before those that say where a sample is heard: up to those of its masks."""
+        return FIRST_MASK + PER_MASK * (self.column_masks + self.band_masks)
+
+    @property
+    def of_surroundings(self) -> slice:
+        """Which of them say where a sample is heard."""
+        return slice(self.before_surroundings, self.before_surroundings + self.surroundings.numbers)
 
     def rate_at(self, done: float, most: float) -> float:
         """Learning rate where a stage is done to a share of `done`, 0-1.
@@ -82,6 +100,8 @@ def deal(regimen: Regimen, samples: int, rng: np.random.Generator) -> NDArray[np
     numbers[:, 0] = rng.integers(samples, size=samples)
     share = rng.beta(regimen.mixing, regimen.mixing, samples) if regimen.mixing else np.ones(samples)
     numbers[:, 1] = np.maximum(share, 1 - share)
+    if regimen.surroundings.numbers:
+        surroundings.talkers(numbers[:, regimen.of_surroundings], samples, rng)
     return numbers.astype(np.float32)
 
 
@@ -113,8 +133,10 @@ def warped(images: Tensor, dealt: Tensor, regimen: Regimen) -> Tensor:
     return found * (places - 1 < (sounding * longer).ceil()[:, None])[:, None, :]
 
 
-def veiled(images: Tensor, dealt: Tensor, regimen: Regimen) -> Tensor:
-    """Images (B, bands, columns) of which something is out of sight: narrowed, then masked."""
+def veiled(images: Tensor, dealt: Tensor, regimen: Regimen, others: Tensor) -> Tensor:
+    """Images (B, bands, columns) as they come from somewhere: surrounded, by `others` too, narrowed and masked."""
+    if regimen.surroundings.numbers:
+        images = surrounded(images, dealt[:, regimen.of_surroundings], regimen.surroundings, others)
     return masked(narrowed(images, dealt, regimen), dealt, regimen)
 
 
@@ -124,15 +146,13 @@ def narrowed(images: Tensor, dealt: Tensor, regimen: Regimen) -> Tensor:
         return images
     whether, begins, ends, below = dealt[:, -PER_LINE:, None].unbind(1)  # each (B, 1)
     line = _line(images.shape[1], images.device)
-    low, high = (
-        torch.tan(math.pi / LINE_RATE * _within(limits, at)) for limits, at in ((BEGINS, begins), (ENDS, ends))
-    )
+    low, high = (torch.tan(math.pi / LINE_RATE * within(limits, at)) for limits, at in ((BEGINS, begins), (ENDS, ends)))
     apart = (line.pitch * line.pitch - low * high).abs() / (line.pitch * (high - low))
     lost = torch.where(line.carried, 20 * torch.log10(1 + apart**ORDER), CUT).clamp_max(CUT)  # dB, (B, bands)
     # A band next to one that is let through hears it through the skirts of the window.
     lost = (lost[:, None, :] + line.skirts).amin(2)
     left = images - (lost / RANGE).unsqueeze(2)
-    quiet = (_within(NOISE_BELOW, below) + WEAKER * ~line.carried) / RANGE
+    quiet = (within(NOISE_BELOW, below) + WEAKER * ~line.carried) / RANGE
     noisy = torch.maximum(left, left.amax(1, keepdim=True) - quiet.unsqueeze(2)).clamp_min(0)
     heard = noisy * (images.amax(1, keepdim=True) > 0)
     louder = (heard + (1 - heard.amax((1, 2), keepdim=True)) * (heard > 0)).clamp(0, 1)
@@ -159,10 +179,6 @@ def _line(bands: int, device: torch.device) -> Line:
     skirts = -10 * np.log10(np.interp(away, np.arange(len(power)), power / power[0]))
     made = (pitch.astype(np.float32), carried, skirts.astype(np.float32))
     return Line(*(torch.from_numpy(array).to(device) for array in made))
-
-
-def _within(limits: tuple[float, float], share: Tensor) -> Tensor:
-    return limits[0] + (limits[1] - limits[0]) * share
 
 
 def masked(images: Tensor, dealt: Tensor, regimen: Regimen) -> Tensor:

@@ -21,8 +21,8 @@ from feltone.lab.training.folder import History, claim, load_weights, save_weigh
 from feltone.lab.training.learner import Learner, Tick
 from feltone.lab.training.loop import fit_many, said_of
 from feltone.lab.training.machine import Machine
+from feltone.lab.training.resident import Taught, TrainingData
 from feltone.lab.training.stages import BEFORE, OUTSIDE, Stage
-from feltone.lab.training.step import Taught, TrainingData
 from feltone.labels import LabelSet
 
 PROJECTION = "projection.safetensors"

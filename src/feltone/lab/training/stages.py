@@ -59,8 +59,8 @@ class Stage:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; a regimen only where there is one, as recipes of old have none."""
-        told = asdict(self)
-        return told if self.regimen else {name: value for name, value in told.items() if name != "regimen"}
+        told = {name: value for name, value in asdict(self).items() if name != "regimen"}
+        return told | ({"regimen": self.regimen.to_dict()} if self.regimen else {})
 
 
 def three_stages(

@@ -8,7 +8,6 @@ share is a batch: each takes its part, and gradients and totals are those of the
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -20,27 +19,10 @@ from torch import Tensor, nn
 from feltone.lab.models import Network, Output
 from feltone.lab.training.graphs import Captured, can_capture
 from feltone.lab.training.losses import LOSSES, Expected
-from feltone.lab.training.regimen import Regimen, blend, deal, mixed, veiled, warped
+from feltone.lab.training.resident import Resident, TrainingData
 from feltone.lab.training.stages import Stage
 
 Rows = TypeVar("Rows", Tensor, NDArray[np.int64])
-
-
-class Taught(NamedTuple):
-    """What a frozen teacher says of samples."""
-
-    feature: Tensor  # (samples, D)
-    logits: Tensor | None = None  # (samples, classes); a teacher from outside has none
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """What `fit` may see; there is no way from here to a test sample."""
-
-    images: NDArray[np.float16]  # (samples, mel bands, columns)
-    targets: NDArray[np.int64]  # (samples,)
-    feature: Tensor | None = None  # (samples, D): the frozen teacher's
-    logits: Tensor | None = None  # (samples, classes): likewise
 
 
 class Totals(NamedTuple):
@@ -48,41 +30,6 @@ class Totals(NamedTuple):
 
     loss: float
     correct: int  # samples recognised
-
-
-class Resident:
-    """Training data where the network is: moved there once, or shared with NumPy where that is the processor."""
-
-    def __init__(self, data: TrainingData, device: torch.device, regimen: Regimen | None = None) -> None:
-        self.regimen = regimen
-        self.dealt = torch.zeros(len(data.targets), regimen.numbers if regimen else 0, device=device)
-        self.images = torch.from_numpy(data.images).to(device)
-        self.targets = torch.from_numpy(data.targets).to(device)
-        given = {"feature": data.feature, "logits": data.logits}
-        self.taught = {name: said.to(device) for name, said in given.items() if said is not None}
-
-    def batch(self, rows: Tensor) -> tuple[Tensor, Expected]:
-        """Images (B, H, W) in float32, and what is expected of them."""
-        if not self.regimen:
-            return self.images[rows].float(), Expected(self.targets[rows], **self.said_of(rows))
-        dealt = self.dealt[rows]
-        images = warped(self.images[rows].float(), dealt, self.regimen)
-        if not self.regimen.mixing:
-            return veiled(images, dealt, self.regimen), Expected(self.targets[rows], **self.said_of(rows))
-        partner, share = mixed(dealt)
-        images = veiled(blend(images, self.images[partner].float(), share), dealt, self.regimen)
-        own, others = self.said_of(rows), self.said_of(partner)
-        taught = {name: blend(said, others[name], share) for name, said in own.items()}
-        return images, Expected(self.targets[rows], others=self.targets[partner], share=share, **taught)
-
-    def said_of(self, rows: Tensor) -> dict[str, Tensor]:
-        """What the teacher said of samples."""
-        return {name: said[rows] for name, said in self.taught.items()}
-
-    def deal(self, rng: np.random.Generator) -> None:
-        """Deal chance anew to every sample; it lies where it lay."""
-        if self.regimen:
-            self.dealt.copy_(torch.from_numpy(deal(self.regimen, len(self.targets), rng)))
 
 
 class Step(ABC):
