@@ -154,7 +154,7 @@ def noise_of(tilt: Tensor, when: Tensor, device: torch.device) -> Tensor:
 
 def crowd_of(dealt: Tensor, others: Tensor) -> Tensor:
     """Other clips at once, equally loud, each begun anywhere and repeated; of mean power 1: (B, bands, columns)."""
-    crowd = torch.zeros(())
+    crowd = torch.zeros((), device=others.device)
     for number in range(TALKERS):
         voice = power_of(others[dealt[:, 2 * number].long()].float())
         lasting = sounding(voice)
