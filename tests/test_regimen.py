@@ -18,14 +18,22 @@ from feltone.lab.training.learner import Learner
 from feltone.lab.training.losses import SMOOTHING, Expected
 from feltone.lab.training.regimen import PER_LINE, Regimen, blend, deal, masked, mixed, narrowed, warped
 from feltone.lab.training.resident import Resident
-from feltone.lab.training.surroundings import Surroundings
+from feltone.lab.training.surroundings import NOWHERE, Surroundings
 from feltone_benchmarks.tiny import CLIPS
 from toy import CLASSIFY, PLAIN, TINY, run_fit, same_weights, stopped_and_continued, toy_data
 
 SOMEWHERE = Surroundings(short=0.3, roomy=0.3, noisy=0.3, crowded=0.3)
 STRICT = replace(CLASSIFY, regimen=Regimen(mixing=0.2, surroundings=SOMEWHERE), losses={"smoothed_cross_entropy": 1.0})
 NOTHING = Regimen(
-    column_masks=0, band_masks=0, stretch=0.0, pitch=0.0, mixing=0.0, narrow=0.0, decay=0.0, warm_share=0.0
+    column_masks=0,
+    band_masks=0,
+    stretch=0.0,
+    pitch=0.0,
+    mixing=0.0,
+    narrow=0.0,
+    surroundings=NOWHERE,
+    decay=0.0,
+    warm_share=0.0,
 )
 
 

@@ -11,8 +11,7 @@ from feltone.files import in_a_name
 from feltone.lab.baselines import Hearing
 from feltone.lab.begun import Begun
 from feltone.lab.corpora import CORPORA, Clip
-from feltone.lab.training.regimen import Regimen
-from feltone.lab.training.stages import BEFORE, Stage, alone, three_stages
+from feltone.lab.training.stages import BEFORE, Stage, alone, in_large, residual, taught, three_stages, under
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ def honest_large() -> Recipe:
     Command: `feltone train honest-large --corpus crema-d --data ROOT --protocol emobox --out RUN`.
     Cost: a quarter of an hour of a core for CREMA-D (Zen 4).
     """
-    return Recipe("honest-large", (_in_large(residual("residual")),))
+    return Recipe("honest-large", (in_large(residual("residual")),))
 
 
 def honest_student() -> Recipe:
@@ -135,7 +134,7 @@ def honest_student() -> Recipe:
     Command: `feltone train honest-student --corpus emodb --data ROOT --protocol speaker --after crema-d --out RUN`.
     Cost: about four times `honest`. Expect less of it than of `honest` (docs/honest.md).
     """
-    return Recipe("honest-student", _taught())
+    return Recipe("honest-student", taught())
 
 
 def honest_student_large() -> Recipe:
@@ -144,7 +143,7 @@ def honest_student_large() -> Recipe:
     Command: `feltone train honest-student-large --corpus crema-d --data ROOT --protocol emobox --out RUN`.
     Cost: about four times `honest-large`, likewise.
     """
-    return Recipe("honest-student-large", tuple(map(_in_large, _taught())))
+    return Recipe("honest-student-large", tuple(map(in_large, taught())))
 
 
 def honest_student_unmatched() -> Recipe:
@@ -153,7 +152,7 @@ def honest_student_unmatched() -> Recipe:
     Command: `feltone train honest-student-unmatched --corpus emodb --data ROOT --protocol emobox --out RUN`.
     Cost: that of `honest-student`, whose student takes as many steps.
     """
-    teacher, matching, student = _taught()
+    teacher, matching, student = taught()
     losses = {name: weight for name, weight in student.losses.items() if name != "feature_l1"}
     alone = replace(student, losses=losses, start=None, epochs=matching.epochs + student.epochs)
     return Recipe("honest-student-unmatched", (teacher, alone))
@@ -169,19 +168,13 @@ def honest_student_untaught() -> Recipe:
     return Recipe("honest-student-untaught", (replace(student, teacher=None, losses={"smoothed_cross_entropy": 1.0}),))
 
 
-def residual(name: str) -> Stage:
-    """A residual network by smoothed cross-entropy under a regimen."""
-    losses = {"smoothed_cross_entropy": 1.0}
-    return Stage(name, "residual", losses, epochs=10, batch=16, learning_rate=1.5e-3, regimen=Regimen())
-
-
 ABLATIONS: Mapping[str, Callable[[Stage], Stage]] = {
-    "no-masks": lambda stage: _under(stage, column_masks=0, band_masks=0),
-    "no-warps": lambda stage: _under(stage, stretch=0.0, pitch=0.0),
-    "no-decay": lambda stage: _under(stage, decay=0.0),
+    "no-masks": lambda stage: under(stage, column_masks=0, band_masks=0),
+    "no-warps": lambda stage: under(stage, stretch=0.0, pitch=0.0),
+    "no-decay": lambda stage: under(stage, decay=0.0),
     "no-smoothing": lambda stage: replace(stage, losses={"cross_entropy": 1.0}),
-    "mixing": lambda stage: _under(stage, mixing=0.2),
-    "no-telephones": lambda stage: _under(stage, narrow=0.0),
+    "mixing": lambda stage: under(stage, mixing=0.2),
+    "no-telephones": lambda stage: under(stage, narrow=0.0),
 }
 """What is left out of `honest`, or put into it, to see what it is worth -> how; `honest-NAME` is trained so."""
 
@@ -200,25 +193,6 @@ def ablation(name: str) -> Callable[[], Recipe]:
     Cost: that of `honest`.
     """
     return made
-
-
-def _under(stage: Stage, **changes: Any) -> Stage:
-    assert stage.regimen, "what is ablated is trained under a regimen"
-    return replace(stage, regimen=replace(stage.regimen, **changes))
-
-
-def _in_large(stage: Stage) -> Stage:
-    """A stage as thousands of clips want it."""
-    return replace(stage, epochs=-(-stage.epochs * 3 // 5), batch=32)
-
-
-def _taught() -> tuple[Stage, ...]:
-    """A residual teacher; a student that matches its feature; the same by its answers and the labels as well."""
-    teacher = residual("teacher")
-    student = replace(teacher, learner="student-relative", teacher="teacher", batch=32, learning_rate=5e-4)
-    losses = {"smoothed_cross_entropy": 0.3, "teacher_cross_entropy": 0.7, "feature_l1": 3.0}
-    matching = replace(student, name="matching", losses={"feature_l1": 1.0}, epochs=2)
-    return teacher, matching, replace(student, name="student", losses=losses, start="matching")
 
 
 def smoke() -> Recipe:

@@ -8,6 +8,7 @@ from feltone.errors import ConfigError
 from feltone.lab.models import variant
 from feltone.lab.training.losses import LOSSES
 from feltone.lab.training.regimen import Regimen
+from feltone.lab.training.surroundings import NOWHERE
 
 OUTSIDE = "outside"
 """The teacher that is no stage: a recipe's frozen encoder of speech."""
@@ -76,3 +77,32 @@ def three_stages(
 def alone(learner: str) -> Stage:
     """A network that nobody teaches, by cross-entropy, on the schedule of the paper's teacher; it names the stage."""
     return Stage(learner, learner, {"cross_entropy": 1.0})
+
+
+def residual(name: str) -> Stage:
+    """A residual network by smoothed cross-entropy under a regimen."""
+    losses = {"smoothed_cross_entropy": 1.0}
+    return Stage(name, "residual", losses, epochs=10, batch=16, learning_rate=1.5e-3, regimen=Regimen())
+
+
+def under(stage: Stage, **changes: Any) -> Stage:
+    """A stage under its regimen with changes."""
+    assert stage.regimen, "what is ablated is trained under a regimen"
+    return replace(stage, regimen=replace(stage.regimen, **changes))
+
+
+def in_large(stage: Stage) -> Stage:
+    """A stage as thousands of clips want it."""
+    return replace(stage, epochs=-(-stage.epochs * 3 // 5), batch=32)
+
+
+def taught() -> tuple[Stage, ...]:
+    """A residual teacher; a student that matches its feature; the same by its answers and the labels as well.
+
+    All hear clips as recorded or over a telephone: of few clips that sound new every time a transformer learns little.
+    """
+    teacher = under(residual("teacher"), surroundings=NOWHERE)
+    student = replace(teacher, learner="student-relative", teacher="teacher", batch=32, learning_rate=5e-4)
+    losses = {"smoothed_cross_entropy": 0.3, "teacher_cross_entropy": 0.7, "feature_l1": 3.0}
+    matching = replace(student, name="matching", losses={"feature_l1": 1.0}, epochs=2)
+    return teacher, matching, replace(student, name="student", losses=losses, start="matching")

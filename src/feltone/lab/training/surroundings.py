@@ -51,6 +51,7 @@ class Surroundings:
 
 
 NOWHERE = Surroundings()
+EVERYDAY = Surroundings(short=0.15, roomy=0.2, noisy=0.2, crowded=0.15)
 
 
 def talkers(dealt: np.ndarray, samples: int, rng: np.random.Generator) -> None:
