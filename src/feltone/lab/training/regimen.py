@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from feltone.features import DEFAULT, hamming, hz_to_mel, mel_to_hz
+from feltone.features import DEFAULT, hamming
 from feltone.lab.training import surroundings
-from feltone.lab.training.surroundings import NOWHERE, Surroundings, surrounded, within
+from feltone.lab.training.surroundings import NOWHERE, Surroundings, hertz_of, surrounded, within
 
 PER_MASK = 2  # numbers: how wide, and where
 FIRST_MASK = 4  # after partner, share, stretch and pitch
@@ -170,7 +170,7 @@ class Line(NamedTuple):
 @cache
 def _line(bands: int, device: torch.device) -> Line:
     """Kept, since a step that is replayed must not fetch it."""
-    hertz = mel_to_hz(hz_to_mel(np.array(DEFAULT.max_hz)) * (np.arange(bands) + 0.5) / bands)
+    hertz = hertz_of(bands)
     carried = hertz < LINE_RATE / 2
     pitch = np.tan(np.pi / LINE_RATE * np.where(carried, hertz, 0.49 * LINE_RATE))
     points = 1 << 16

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from feltone import features
@@ -52,6 +53,7 @@ class Surroundings:
 
 NOWHERE = Surroundings()
 EVERYDAY = Surroundings(short=0.15, roomy=0.2, noisy=0.2, crowded=0.15)
+"""Chosen on validation speakers (docs/log.md, 2026-11-27)."""
 
 
 def talkers(dealt: np.ndarray, samples: int, rng: np.random.Generator) -> None:
@@ -70,25 +72,19 @@ def surrounded(images: Tensor, dealt: Tensor, shares: Surroundings, others: Tens
         others: (samples, bands, columns), of which some talk besides.
     """
     cut, room, noise, crowd = torch.split(dealt, [PER_STRETCH, PER_ROOM, PER_NOISE, PER_CROWD], 1)
-    power = power_of(images)
-    power = torch.where(_chosen(cut, shares.short), stretch_of(power, within(STRETCH, cut[:, 1])), power)
-    lasting = sounding(power)
-    heard = lasts(power, lasting)
-    before = power
-    power = torch.where(_chosen(room, shares.roomy), power + reflected(power, *room[:, 1:].unbind(1)) * heard, power)
-    level = before.sum((1, 2)) / lasting
-    added = torch.zeros_like(power)
-    if shares.noisy:
-        loud = level * 10 ** (-within(SNR_DB, noise[:, 1]) / 10)
-        added += _chosen(noise, shares.noisy) * loud[:, None, None] * noise_of(noise[:, 2], noise[:, 3], power.device)
-    if shares.crowded:
-        loud = level * 10 ** (-within(SNR_DB, crowd[:, 1]) / 10)
-        added += _chosen(crowd, shares.crowded) * loud[:, None, None] * crowd_of(crowd[:, 2:], others)
-    found = image_of(power + added * heard, images.amax((1, 2), keepdim=True))
-    somewhere = (_chosen(cut, shares.short) | _chosen(room, shares.roomy) | _chosen(noise, shares.noisy)) | _chosen(
-        crowd, shares.crowded
+    is_cut, in_room, in_noise, in_crowd = (
+        (part[:, 0] < share)[:, None, None]
+        for part, share in ((cut, shares.short), (room, shares.roomy), (noise, shares.noisy), (crowd, shares.crowded))
     )
-    return torch.where(somewhere, found, images)
+    power = power_of(images)
+    power = torch.where(is_cut, stretch_of(power, within(STRETCH, cut[:, 1])), power)
+    lasting = sounding(power)
+    level = power.sum((1, 2)) / lasting
+    added = in_room * reflected(power, *room[:, 1:].unbind(1))
+    added += in_noise * _below(level, noise[:, 1]) * noise_of(noise[:, 2], noise[:, 3])
+    added += in_crowd * _below(level, crowd[:, 1]) * crowd_of(crowd[:, 2:], others)
+    found = image_of(power + added * lasts(power, lasting), images.amax((1, 2), keepdim=True))
+    return torch.where(is_cut | in_room | in_noise | in_crowd, found, images)
 
 
 def power_of(images: Tensor) -> Tensor:
@@ -134,7 +130,7 @@ def reflected(power: Tensor, rt60: Tensor, direct: Tensor, when: Tensor) -> Tens
     """
     columns = power.shape[2]
     rate = 6 * math.log(10) / within(RT60, rt60) * COLUMN_SECONDS  # of the decay, per column
-    falls = (1 - torch.exp(-rate)) / rate  # share of a column's tail ...
+    falls = (1 - torch.exp(-rate)) / rate  # share of a column's tail that is heard after it
     places = torch.arange(columns, device=power.device)
     lag = (places - places[:, None]).clamp_min(0)  # from a column (rows) to another
     later = (falls * torch.expm1(rate))[:, None] * torch.exp(-rate[:, None] * places)  # by how many columns
@@ -144,9 +140,9 @@ def reflected(power: Tensor, rt60: Tensor, direct: Tensor, when: Tensor) -> Tens
     return 10 ** (-within(DIRECT_DB, direct) / 10)[:, None, None] * (power @ spread) * grain
 
 
-def noise_of(tilt: Tensor, when: Tensor, device: torch.device) -> Tensor:
+def noise_of(tilt: Tensor, when: Tensor) -> Tensor:
     """Noise of mean power 1, falling with frequency by what is dealt: (B, bands, columns)."""
-    noise = _noise(device)
+    noise = _noise(tilt.device)
     coloured = noise.pitch ** -within(TILT, tilt)[:, None]  # (B, bands)
     shape = noise.bands * coloured
     shape = shape / shape.sum(1, keepdim=True)
@@ -164,13 +160,19 @@ def crowd_of(dealt: Tensor, others: Tensor) -> Tensor:
     return crowd
 
 
+def hertz_of(bands: int) -> NDArray[np.float64]:
+    """Frequencies in the middle of so many mel bands: (bands,)."""
+    return mel_to_hz(hz_to_mel(np.array(DEFAULT.max_hz)) * (np.arange(bands) + 0.5) / bands)
+
+
 def within(limits: tuple[float, float], share: Tensor) -> Tensor:
     """The number at that share of the way from one limit to the other."""
     return limits[0] + (limits[1] - limits[0]) * share
 
 
-def _chosen(dealt: Tensor, share: float) -> Tensor:
-    return (dealt[:, 0] < share)[:, None, None]
+def _below(level: Tensor, share: Tensor) -> Tensor:
+    """Mean power of what is heard besides a clip of that level: (B, 1, 1)."""
+    return (level * 10 ** (-within(SNR_DB, share) / 10))[:, None, None]
 
 
 def _rolled(power: Tensor, when: Tensor, period: Tensor | None = None) -> Tensor:
@@ -200,6 +202,5 @@ def _noise(device: torch.device) -> Noise:
     floor = np.float32(10.0**-RANGE)
     columns = features.image_of_levels(np.log(np.maximum(mel / (100 * bands), floor)))
     grain = 100 * 10 ** (RANGE * (columns.astype(np.float64) - 1))
-    hertz = mel_to_hz(hz_to_mel(np.array(DEFAULT.max_hz)) * (np.arange(DEFAULT.mel_bands) + 0.5) / DEFAULT.mel_bands)
-    made = (np.maximum(hertz, 50) / 1_000, bands / bands.sum(), grain)
+    made = (np.maximum(hertz_of(DEFAULT.mel_bands), 50) / 1_000, bands / bands.sum(), grain)
     return Noise(*(torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(device) for array in made))
