@@ -120,3 +120,15 @@ def test_silence_stays_silent() -> None:
     for column in (0, ROOM, NOISE, CROWD):
         found = surrounded(black, dealt(4, **{f"n{column}": ALWAYS}), EVERYWHERE, black)
         assert torch.equal(found, black)
+
+
+def test_a_step_that_is_replayed_works_out_the_same(
+    recordings: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There no shape may be left to chance, so everything is done to all, and taken from those it should happen to."""
+    images = images_of(recordings * 8)
+    numbers = torch.rand(len(images), NUMBERS, generator=torch.Generator().manual_seed(0))
+    surroundings.talkers(numbers.numpy(), len(images), np.random.default_rng(0))
+    found = surrounded(images, numbers, EVERYWHERE, images)
+    monkeypatch.setattr(surroundings, "_looked_at", lambda chosen: slice(None))
+    torch.testing.assert_close(surrounded(images, numbers, EVERYWHERE, images), found)

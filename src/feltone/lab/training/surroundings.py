@@ -77,14 +77,24 @@ def surrounded(images: Tensor, dealt: Tensor, shares: Surroundings, others: Tens
         for part, share in ((cut, shares.short), (room, shares.roomy), (noise, shares.noisy), (crowd, shares.crowded))
     )
     power = power_of(images)
-    power = torch.where(is_cut, stretch_of(power, within(STRETCH, cut[:, 1])), power)
+    some = _looked_at(is_cut)
+    power[some] = torch.where(is_cut[some], stretch_of(power[some], within(STRETCH, cut[some, 1])), power[some])
     lasting = sounding(power)
     level = power.sum((1, 2)) / lasting
-    added = in_room * reflected(power, *room[:, 1:].unbind(1))
-    added += in_noise * _below(level, noise[:, 1]) * noise_of(noise[:, 2], noise[:, 3])
-    added += in_crowd * _below(level, crowd[:, 1]) * crowd_of(crowd[:, 2:], others)
+    added = torch.zeros_like(power)
+    some = _looked_at(in_room)
+    added[some] += in_room[some] * reflected(power[some], *room[some, 1:].unbind(1))
+    some = _looked_at(in_noise)
+    added[some] += in_noise[some] * _below(level[some], noise[some, 1]) * noise_of(*noise[some, 2:].unbind(1))
+    some = _looked_at(in_crowd)
+    added[some] += in_crowd[some] * _below(level[some], crowd[some, 1]) * crowd_of(crowd[some, 2:], others)
     found = image_of(power + added * lasts(power, lasting), images.amax((1, 2), keepdim=True))
     return torch.where(is_cut | in_room | in_noise | in_crowd, found, images)
+
+
+def _looked_at(chosen: Tensor) -> Tensor | slice:
+    """Of the samples, those chosen; all, where a step is replayed and no shape may be left to chance."""
+    return chosen[:, 0, 0].nonzero()[:, 0] if chosen.device.type == "cpu" else slice(None)
 
 
 def power_of(images: Tensor) -> Tensor:
