@@ -15,7 +15,7 @@ HONEST = {
     "honest-after-crema-d": "`honest` after CREMA-D",
     "honest": "nothing learnt before",
     **{
-        f"honest-{name}-after-crema-d": name.replace("no-", "without ").replace("mixing", "with mixing")
+        f"honest-{name}-after-crema-d": f"without {name[3:]}" if name.startswith("no-") else f"with {name}"
         for name in ABLATIONS
     },
 }

@@ -12,6 +12,7 @@ from feltone.lab.baselines import Hearing
 from feltone.lab.begun import Begun
 from feltone.lab.corpora import CORPORA, Clip
 from feltone.lab.training.stages import BEFORE, Stage, alone, in_large, residual, taught, three_stages, under
+from feltone.lab.training.surroundings import EVERYDAY
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,7 @@ ABLATIONS: Mapping[str, Callable[[Stage], Stage]] = {
     "no-smoothing": lambda stage: replace(stage, losses={"cross_entropy": 1.0}),
     "mixing": lambda stage: under(stage, mixing=0.2),
     "no-telephones": lambda stage: under(stage, narrow=0.0),
+    "surroundings": lambda stage: under(stage, surroundings=EVERYDAY),
 }
 """What is left out of `honest`, or put into it, to see what it is worth -> how; `honest-NAME` is trained so."""
 

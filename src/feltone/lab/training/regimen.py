@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from feltone.features import DEFAULT, hamming
 from feltone.lab.training import surroundings
-from feltone.lab.training.surroundings import NOWHERE, Surroundings, hertz_of, surrounded, within
+from feltone.lab.training.surroundings import NOWHERE, Surroundings, hertz_of, sounding, surrounded, within
 
 PER_MASK = 2  # numbers: how wide, and where
 FIRST_MASK = 4  # after partner, share, stretch and pitch
@@ -122,15 +122,15 @@ def warped(images: Tensor, dealt: Tensor, regimen: Regimen) -> Tensor:
         return images
     columns = images.shape[2]
     places = torch.arange(1, columns + 1, device=images.device)
-    sounding = ((images.amax(1) > 0) * places).amax(1).clamp_min(1)  # columns up to the last that is heard
-    longer = torch.exp(regimen.stretch * (2 * dealt[:, 2] - 1)).minimum(columns / sounding)
+    lasting = sounding(images)
+    longer = torch.exp(regimen.stretch * (2 * dealt[:, 2] - 1)).minimum(columns / lasting)
     higher = torch.exp(regimen.pitch * (2 * dealt[:, 3] - 1))
     map_back = torch.zeros(len(images), 2, 3, device=images.device)  # from a place that is looked at to where it was
     map_back[:, 0, 0], map_back[:, 0, 2] = 1 / longer, 1 / longer - 1  # time begins at the left edge, -1
     map_back[:, 1, 1], map_back[:, 1, 2] = 1 / higher, 1 / higher - 1  # and frequency at the lowest band
     grid = F.affine_grid(map_back, [len(images), 1, *images.shape[1:]], align_corners=False)
     found = F.grid_sample(images.unsqueeze(1), grid, padding_mode="border", align_corners=False).squeeze(1)
-    return found * (places - 1 < (sounding * longer).ceil()[:, None])[:, None, :]
+    return found * (places - 1 < (lasting * longer).ceil()[:, None])[:, None, :]
 
 
 def veiled(images: Tensor, dealt: Tensor, regimen: Regimen, others: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor
 from feltone import features
 from feltone.features import DEFAULT, hz_to_mel, mel_to_hz
 
-RANGE = -DEFAULT.floor_db / 10  # powers of ten from the floor of an image to its top
+DECADES = -DEFAULT.floor_db / 10  # powers of ten from the floor of an image to its top
 LEAST = 1e-30  # power; below it there is nothing
 COLUMN_SECONDS = DEFAULT.clip_seconds / DEFAULT.columns
 
@@ -99,13 +99,13 @@ def _looked_at(chosen: Tensor) -> Tensor | slice:
 
 def power_of(images: Tensor) -> Tensor:
     """Power of images, 1 where they are strongest: what is at the floor has none."""
-    return torch.exp(RANGE * math.log(10) * (images - 1)) * (images > 0)
+    return torch.exp(DECADES * math.log(10) * (images - 1)) * (images > 0)
 
 
 def image_of(power: Tensor, top: Tensor) -> Tensor:
     """Images of power: where one is strongest it has the value `top`, which a column's mean keeps just below 1."""
     strongest = power.amax((1, 2), keepdim=True).clamp_min(LEAST)
-    return (top + torch.log10((power / strongest).clamp_min(LEAST)) / RANGE).clamp(0, 1)
+    return (top + torch.log10((power / strongest).clamp_min(LEAST)) / DECADES).clamp(0, 1)
 
 
 def sounding(power: Tensor) -> Tensor:
@@ -209,8 +209,8 @@ def _noise(device: torch.device) -> Noise:
     mel = features.mel_power(hiss)
     bands = mel.mean(0)
     bands[0] = bands[1]  # no window lets much be told about the lowest
-    floor = np.float32(10.0**-RANGE)
+    floor = np.float32(10.0**-DECADES)
     columns = features.image_of_levels(np.log(np.maximum(mel / (100 * bands), floor)))
-    grain = 100 * 10 ** (RANGE * (columns.astype(np.float64) - 1))
+    grain = 100 * 10 ** (DECADES * (columns.astype(np.float64) - 1))
     made = (np.maximum(hertz_of(DEFAULT.mel_bands), 50) / 1_000, bands / bands.sum(), grain)
     return Noise(*(torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(device) for array in made))
