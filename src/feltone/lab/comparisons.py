@@ -79,19 +79,21 @@ def leaks(kept: Kept) -> list[dict[str, Any]]:
 
 
 def _places(wanted: Wanted, kept: Kept) -> Iterator[dict[str, Any]]:
-    """One comparison, or what is missing of it, for every corpus and protocol that has one of the sides."""
+    """One comparison, or what is missing of it, for every corpus and protocol that the first side was tested on.
+
+    The second side may stand elsewhere too (an SVM is cheap): nobody asked there, so nothing is missing.
+    """
     firsts, seconds = _rows_of(wanted.first, kept), _rows_of(wanted.second, kept)
     names = tuple(side.model if side.recipe is None else f"{side.model} ({side.recipe})" for side in wanted[1:])
     about = {"question": wanted.question}
-    if not firsts and not seconds:
-        yield about | {"corpus": None, "protocol": None, "missing": " and ".join(names)}
-    for place in sorted(firsts.keys() | seconds.keys()):
-        missing = [name for name, rows in zip(names, (firsts, seconds), strict=True) if place not in rows]
+    if not firsts:
+        absent = [name for name, rows in zip(names, (firsts, seconds), strict=True) if not rows]
+        yield about | {"corpus": None, "protocol": None, "missing": " and ".join(absent)}
+    for place in sorted(firsts):
         where = about | {"corpus": place[0], "protocol": place[1]}
-        if missing:
-            yield where | {"missing": " and ".join(missing)}
-            continue
-        for second in seconds[place]:
+        if place not in seconds:
+            yield where | {"missing": names[1]}
+        for second in seconds.get(place, ()):
             one, two = common(firsts[place][0], second)
             yield about | compare(one, two) if one else where | {"missing": "a fold and seed that both were tested on"}
 
