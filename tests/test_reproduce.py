@@ -108,7 +108,9 @@ def test_attention_is_drawn_of_both_patch_shapes_once_they_are_trained(
         assert drawn.width > 500
 
 
-def test_results_of_another_recipe_do_not_count(finished: Path, synthetic_emodb: Path) -> None:
+def test_results_of_another_recipe_do_not_count_and_are_not_lost(
+    finished: Path, synthetic_emodb: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def done() -> list[bool]:
         return [one.done for one in reproduce.plan([TASK], synthetic_emodb, finished / "results")[0]]
 
@@ -117,6 +119,10 @@ def test_results_of_another_recipe_do_not_count(finished: Path, synthetic_emodb:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recipes, "RECIPES", recipes.RECIPES | {"paper": lambda: longer})
         assert done() == [False, False]
+        before = {file: file.read_bytes() for file in (finished / "results").rglob("*.json")}
+        assert cli.run(command(synthetic_emodb, finished, "--seeds", "2")) == 2
+        assert "2 folds were made by another form of recipe 'paper'; move them away" in capsys.readouterr().err
+        assert {file: file.read_bytes() for file in (finished / "results").rglob("*.json")} == before
 
 
 def test_a_plan_is_printed_and_trains_nothing(

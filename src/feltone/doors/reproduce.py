@@ -53,6 +53,7 @@ def reproduce_rows(
     if only_plan or not todo:
         console.say("next: the same command without --plan" if todo else "nothing is left to do; next: make results")
         return DONE
+    reproduce.refuse_mixing(todo, results)
     groups = reproduce.together(todo, machine.runs_at_once(len(todo)))
     if ray is not None:
         from feltone.doors import reproduce_cluster

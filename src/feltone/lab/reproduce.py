@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from feltone.errors import CorpusError, ProtocolError
+from feltone.errors import ConfigError, CorpusError, ProtocolError
 from feltone.files import held, write_json
 from feltone.lab import dataset, joining, protocols, provenance, tested
 from feltone.lab.evaluate import RunFacts
@@ -133,6 +133,23 @@ def is_done(task: Task, job: Job, results: Path) -> bool:
         if found.predictions.keys != keys or found.recipe != _plain(recipe(task.recipe)):
             return False
     return True
+
+
+def refuse_mixing(planned: Sequence[Planned], results: Path) -> None:
+    """Before anything is trained: no row that a job would join may hold folds of another form of its recipe.
+
+    Raises:
+        ConfigError: one does, and would lose those folds to the new ones or could not be pooled with them.
+    """
+    folders: dict[Path, Planned] = {}
+    for one in planned:
+        if not one.done:
+            folders |= dict.fromkeys((file.parent for file in result_files(one.task, one.job, results).values()), one)
+    for folder, one in folders.items():
+        others = sum(found.recipe != _plain(one.made) for found in tested.in_folder(folder))
+        if others:
+            told = f"{folder}: {others} folds were made by another form of recipe '{one.made.name}'"
+            raise ConfigError(f"{told}; move them away or delete them, or keep the new ones elsewhere (--results)")
 
 
 def together(planned: Sequence[Planned], at_most: int) -> list[list[Planned]]:
