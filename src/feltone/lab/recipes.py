@@ -12,7 +12,7 @@ from feltone.lab.baselines import Hearing
 from feltone.lab.begun import Begun
 from feltone.lab.corpora import CORPORA, Clip
 from feltone.lab.training.stages import BEFORE, Stage, alone, in_large, residual, taught, three_stages, under
-from feltone.lab.training.surroundings import NOWHERE
+from feltone.lab.training.surroundings import EVERYDAY
 
 
 @dataclass(frozen=True)
@@ -114,17 +114,17 @@ def honest() -> Recipe:
 
     Command: `feltone train honest --corpus emodb --data ROOT --protocol speaker --after crema-d --out RUN`; without
     `--after` from random weights, which costs accuracy where clips are few.
-    Cost: one to five minutes of a core per fold of a small corpus (Zen 4), and half an hour for CREMA-D before the
-    first.
+    Cost: one to five minutes of a core per fold of a small corpus (Zen 4), and a quarter of an hour for CREMA-D before
+    the first.
     """
     return Recipe("honest", (residual("residual"),))
 
 
 def honest_large() -> Recipe:
-    """`honest` for thousands of clips, in larger batches; it learns what comes first with `--after`.
+    """`honest` for thousands of clips, which want fewer epochs; it learns what comes first with `--after`.
 
     Command: `feltone train honest-large --corpus crema-d --data ROOT --protocol emobox --out RUN`.
-    Cost: half an hour of a core for CREMA-D (Zen 4).
+    Cost: a quarter of an hour of a core for CREMA-D (Zen 4).
     """
     return Recipe("honest-large", (in_large(residual("residual")),))
 
@@ -176,7 +176,7 @@ ABLATIONS: Mapping[str, Callable[[Stage], Stage]] = {
     "no-smoothing": lambda stage: replace(stage, losses={"cross_entropy": 1.0}),
     "mixing": lambda stage: under(stage, mixing=0.2),
     "no-telephones": lambda stage: under(stage, narrow=0.0),
-    "no-surroundings": lambda stage: under(stage, surroundings=NOWHERE),
+    "surroundings": lambda stage: under(stage, surroundings=EVERYDAY),
 }
 """What is left out of `honest`, or put into it, to see what it is worth -> how; `honest-NAME` is trained so."""
 

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from feltone.features import DEFAULT, hamming
 from feltone.lab.training import surroundings
-from feltone.lab.training.surroundings import EVERYDAY, Surroundings, hertz_of, sounding, surrounded, within
+from feltone.lab.training.surroundings import NOWHERE, Surroundings, hertz_of, sounding, surrounded, within
 
 PER_MASK = 2  # numbers: how wide, and where
 FIRST_MASK = 4  # after partner, share, stretch and pitch
@@ -51,7 +51,7 @@ class Regimen:
     pitch: float = 0.07  # most that the logarithm of the place of a band changes by
     mixing: float = 0.0  # both parameters of the beta distribution that an image's share is drawn from
     narrow: float = 0.25  # share of the samples that are heard through a telephone
-    surroundings: Surroundings = EVERYDAY  # where samples are heard
+    surroundings: Surroundings = NOWHERE  # where samples are heard
     decay: float = 0.05  # of weight matrices, per step, times the learning rate
     warm_share: float = 0.05  # of a stage, in which the learning rate rises evenly; then it falls along half a cosine
 
