@@ -79,21 +79,24 @@ def leaks(kept: Kept) -> list[dict[str, Any]]:
 
 
 def _places(wanted: Wanted, kept: Kept) -> Iterator[dict[str, Any]]:
-    """One comparison, or what is missing of it, for every corpus and protocol that the first side was tested on.
+    """One comparison, or what is missing of it, for every corpus and protocol that has one of the sides.
 
-    The second side may stand elsewhere too (an SVM is cheap): nobody asked there, so nothing is missing.
+    A second side of whatever recipe is a rival that may stand anywhere (an SVM is cheap): it asks for no first one.
     """
     firsts, seconds = _rows_of(wanted.first, kept), _rows_of(wanted.second, kept)
     names = tuple(side.model if side.recipe is None else f"{side.model} ({side.recipe})" for side in wanted[1:])
     about = {"question": wanted.question}
-    if not firsts:
+    places = firsts.keys() | (seconds.keys() if wanted.second.recipe else set())
+    if not places:
         absent = [name for name, rows in zip(names, (firsts, seconds), strict=True) if not rows]
         yield about | {"corpus": None, "protocol": None, "missing": " and ".join(absent)}
-    for place in sorted(firsts):
+    for place in sorted(places):
         where = about | {"corpus": place[0], "protocol": place[1]}
-        if place not in seconds:
-            yield where | {"missing": names[1]}
-        for second in seconds.get(place, ()):
+        missing = [name for name, rows in zip(names, (firsts, seconds), strict=True) if place not in rows]
+        if missing:
+            yield where | {"missing": " and ".join(missing)}
+            continue
+        for second in seconds[place]:
             one, two = common(firsts[place][0], second)
             yield about | compare(one, two) if one else where | {"missing": "a fold and seed that both were tested on"}
 

@@ -135,20 +135,16 @@ def is_done(task: Task, job: Job, results: Path) -> bool:
     return True
 
 
-def refuse_mixing(planned: Sequence[Planned], results: Path) -> None:
+def refuse_mixing(todo: Sequence[Planned], results: Path) -> None:
     """Before anything is trained: no row that a job would join may hold folds of another form of its recipe.
 
     Raises:
         ConfigError: one does, and would lose those folds to the new ones or could not be pooled with them.
     """
-    folders: dict[Path, Planned] = {}
-    for one in planned:
-        if not one.done:
-            folders |= dict.fromkeys((file.parent for file in result_files(one.task, one.job, results).values()), one)
-    for folder, one in folders.items():
-        others = sum(found.recipe != _plain(one.made) for found in tested.in_folder(folder))
-        if others:
-            told = f"{folder}: {others} folds were made by another form of recipe '{one.made.name}'"
+    folders = {file.parent: one.made for one in todo for file in result_files(one.task, one.job, results).values()}
+    for folder, made in folders.items():
+        if others := sum(found.recipe != _plain(made) for found in tested.in_folder(folder)):
+            told = f"{folder}: {others} folds were made by another form of recipe '{made.name}'"
             raise ConfigError(f"{told}; move them away or delete them, or keep the new ones elsewhere (--results)")
 
 
