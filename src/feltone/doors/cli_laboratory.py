@@ -90,9 +90,9 @@ def train(
 ) -> None:
     """Train a recipe on the folds of a protocol, and score it.
 
-    RECIPE is honest, honest-large, honest-student, honest-student-large, paper, paper-12, paper-16x16, nope, ast,
-    septr, brief, smoke or an ablation such as honest-no-masks; ast:WEIGHTS begins from a checkpoint. The same command
-    continues where it stopped.
+    RECIPE is everyday, everyday-large, honest, honest-large, honest-student, honest-student-large, paper, paper-12,
+    paper-16x16, nope, ast, septr, brief, smoke or an ablation such as honest-no-masks; ast:WEIGHTS begins from a
+    checkpoint. The same command continues where it stopped.
     """
     from feltone.doors.laboratory import Experiment
     from feltone.doors.train import recipe_named, train_folds

@@ -31,6 +31,7 @@ class Wanted(NamedTuple):
 
 STUDENT, TEACHER = Side("student", "paper"), Side("teacher", "paper")
 HONEST, HONEST_LARGE = Side("residual", "honest-after-crema-d"), Side("residual", "honest-large")
+EVERYDAY, EVERYDAY_LARGE = Side("residual", "everyday-after-crema-d"), Side("residual", "everyday-large")
 THREE, THREE_LARGE = (Side("residual-x3", side.recipe) for side in (HONEST, HONEST_LARGE))
 TAUGHT = Side("student", "honest-student")
 WANTED: tuple[Wanted, ...] = (
@@ -51,6 +52,10 @@ WANTED: tuple[Wanted, ...] = (
     Wanted("three of honest joined, or one", THREE, HONEST),
     Wanted("three of honest joined, of a large corpus, or one", THREE_LARGE, HONEST_LARGE),
     Wanted("honest after CREMA-D or from random weights", HONEST, Side("residual", "honest")),
+    Wanted("everyday or honest", EVERYDAY, HONEST),
+    Wanted("everyday or honest, of a large corpus", EVERYDAY_LARGE, HONEST_LARGE),
+    Wanted("everyday or ComParE and SVM", EVERYDAY, Side("compare-svm", None)),
+    Wanted("everyday, of a large corpus, or ComParE and SVM", EVERYDAY_LARGE, Side("compare-svm", None)),
     Wanted("honest or its student", HONEST, Side("student", "honest-student-after-crema-d")),
     Wanted("honest, of a large corpus, or its student", HONEST_LARGE, Side("student", "honest-student-large")),
     Wanted("student whose feature is matched or not", TAUGHT, Side("student", "honest-student-unmatched")),

@@ -16,6 +16,8 @@ MOST_SEEDS = {"paper": 3, "clean": 3}  # of a protocol of one fold; the others h
 BEYOND = (
     "honest-after-crema-d",
     "honest-large",
+    "everyday-after-crema-d",
+    "everyday-large",
     "honest-student-after-crema-d",
     "honest-student-large",
     "honest",
