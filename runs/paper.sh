@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Re-runs the accuracy rows of results/. What is there is not done again; any line can be interrupted and given again.
-# `feltone reproduce all --plan` says what is left and about how long it takes; on a GPU everything but SepTr and
-# CREMA-D is an evening, on a CPU start with what the lines below name.
+# Re-runs the rows of the paper's recipe and of its rivals; honest.sh those of the others. What is there is not done
+# again; any line can be interrupted and given again. `feltone reproduce all --plan` says what is left and about how long
+# it takes; on a GPU everything but SepTr and CREMA-D is an evening, on a CPU start with what the lines below name.
 #
 #   FELTONE_DATA=~/corpora bash runs/paper.sh [options of reproduce and train, e.g. --accelerator cpu --threads 1]
 set -euo pipefail
