@@ -18,6 +18,7 @@ HONEST = {
         f"honest-{name}-after-crema-d": f"without {name[3:]}" if name.startswith("no-") else f"with {name}"
         for name in ABLATIONS
     },
+    "everyday-after-crema-d": "`everyday`: in rooms, noise and company, and CREMA-D for longer before",
 }
 """A recipe, and what has one thing more or less -> what its row is called."""
 
