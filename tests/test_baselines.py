@@ -15,8 +15,9 @@ from sklearn.preprocessing import StandardScaler
 from encoders import save_tiny_encoder
 from feltone import audio
 from feltone.doors import cli
-from feltone.errors import ConfigError, MissingExtraError, ProtocolError
-from feltone.lab import baselines, corpora, protocols
+from feltone.errors import ConfigError, MissingExtraError
+from feltone.features import DEFAULT
+from feltone.lab import baselines, corpora, dataset, protocols
 from feltone.lab.baselines import (
     SAMPLE_RATE,
     Baseline,
@@ -30,6 +31,7 @@ from feltone.lab.baselines import (
     vector_of,
 )
 from feltone.lab.probe import encoder, probe
+from feltone.lab.protocols import Sample
 from feltone.lab.tested import FoldResult, row_of
 
 LOUD = Hearing("loudness", {"of": "tests"}, lambda waveform: np.array([np.abs(waveform).mean(), len(waveform)], "f4"))
@@ -113,10 +115,23 @@ def test_nothing_of_the_test_part_reaches_the_fit(synthetic_emodb: Path, tmp_pat
     assert np.array_equal(whole.predictions.probabilities[:3], fewer.predictions.probabilities)
 
 
-def test_copies_are_not_tested(synthetic_emodb: Path, tmp_path: Path) -> None:
+def test_where_copies_are_tested_they_are_learnt_and_heard_as_a_network_hears_them(
+    synthetic_emodb: Path, tmp_path: Path
+) -> None:
     (fold,) = protocols.paper(corpora.read("emodb", synthetic_emodb), 0)
-    with pytest.raises(ProtocolError, match="protocol paper: tests perturbed copies"):
-        result_of(Baseline("loud", LOUD, regression), "emodb", fold, 1, seed=0, cache=tmp_path)
+    heard: dict[bytes, int] = {}
+
+    def vector(waveform: np.ndarray) -> np.ndarray:
+        heard[waveform.tobytes()] = len(heard)
+        return np.array([np.abs(waveform).mean(), len(waveform)], np.float32)
+
+    listening = Baseline("listening", Hearing("listening", {}, vector), regression)
+    result = result_of(listening, "emodb", fold, 1, seed=3, cache=tmp_path)
+    assert len(heard) == len(fold.train) + len(fold.test) and result.leakage.same_recording > 0.9
+    for sample in fold.test[:8]:
+        clip = sample.clip
+        as_recorded = audio.load(clip.path, SAMPLE_RATE, start=clip.start, end=clip.end)
+        assert dataset.waveform_of_copy(as_recorded, clip, sample.copy, DEFAULT, 3).tobytes() in heard
 
 
 def test_a_vector_is_computed_once_and_anew_where_anything_it_depends_on_differs(
@@ -131,10 +146,13 @@ def test_a_vector_is_computed_once_and_anew_where_anything_it_depends_on_differs
     clip, other = corpora.read("emodb", synthetic_emodb)[:2]
     hearing = Hearing("counting", {"version": 1}, vector)
     for one in (clip, clip, other, replace(clip, end=0.25), replace(clip, name="elsewhere")):
-        vector_of(one, hearing, tmp_path)
-    vector_of(clip, replace(hearing, settings={"version": 2}), tmp_path)
+        vector_of(Sample(one, "original"), hearing, 0, tmp_path)
+    vector_of(Sample(clip, "original"), replace(hearing, settings={"version": 2}), 0, tmp_path)
+    for copy, seed in (("noise", 0), ("noise", 0), ("noise", 1), ("shift", 0)):
+        vector_of(Sample(clip, copy), hearing, seed, tmp_path)
     whole = len(audio.load(clip.path))
-    assert asked == [whole, len(audio.load(other.path)), SAMPLE_RATE // 4, whole]
+    assert asked[:4] == [whole, len(audio.load(other.path)), SAMPLE_RATE // 4, whole]
+    assert asked[4:6] == [whole, whole] and len(asked) == 7
 
 
 @torch.inference_mode()

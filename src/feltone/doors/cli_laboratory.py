@@ -160,7 +160,7 @@ def flops(variant: str | None, as_json: bool) -> None:
 @click.argument("kind", type=click.Choice(["compare-svm", "probe"]))
 @click.option("--corpus", required=True, help="As for train.")
 @click.option("--data", type=PATH, envvar="FELTONE_DATA", required=True, help="Folder of the corpora, or a manifest.")
-@click.option("--protocol", required=True, help="As for train, but paper, whose test clips are perturbed.")
+@click.option("--protocol", required=True, help="As for train.")
 @click.option("--encoder", help="For probe: a model's name on the Hugging Face hub, or its folder.")
 @click.option("--layer", type=int, help="For probe: the layer that is averaged over time; default: the last output.")
 @click.option("--out", type=PATH, help="Folder for scores.json, figures and page.")

@@ -10,7 +10,7 @@ from feltone.errors import ConfigError, CorpusError
 from feltone.features import DEFAULT
 from feltone.files import write_json
 from feltone.lab import corpora, crossing, dataset, experiment, report, tables, tested
-from feltone.lab.baselines import Baseline, compare_svm, result_of
+from feltone.lab.baselines import Baseline, compare_svm, learnt_from, result_of
 from feltone.lab.corpora import verify
 from feltone.lab.experiment import Experiment, Material
 from feltone.lab.models import VARIANTS
@@ -113,9 +113,9 @@ def judge_baseline(
     material = wanted.material()
     every = wanted.folds(material)
     folds = experiment.chosen(every, only)
-    heard = [sample for fold in folds for sample in (*fold.train, *fold.test) if sample.copy == "original"]
+    heard = sum(len(learnt_from(fold)) + len(fold.test) for fold in folds)
     cache = dataset.cache_folder()
-    with console.progress(f"{kind} on {material.name}", len(heard)) as advance:
+    with console.progress(f"{kind} on {material.name}", heard) as advance:
         options = {"seed": wanted.seed, "cache": cache, "on_clip": advance}
         done = [result_of(chosen, material.name, fold, len(every), **options) for fold in folds]
     folder = out or Path(f"{chosen.hearing.name}--{material.name}--{wanted.protocol}")

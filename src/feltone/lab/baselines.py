@@ -3,7 +3,8 @@
     recording -> vector, cached by content -> linear classifier on the training part -> Predictions -> FoldResult
 
 so that a baseline's rows come about as a network's do (`tested.py`), audit and intervals included. Baselines hear
-whole recordings as they are, not cut to four seconds, and learn from no perturbed copies.
+whole recordings as they are, not cut to four seconds. They learn from perturbed copies only under a protocol that tests
+them, which is `paper`: from all that its training part has, those of tested clips included.
 
 `compare-svm`: the 6,373 functionals ComParE_2016 of openSMILE and a linear support vector machine with C = 0.01,
 standardised on the training part and class-balanced. `probe`: hidden states of any audio encoder on the Hugging Face
@@ -26,20 +27,19 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from feltone import audio
-from feltone.errors import ConfigError, MissingExtraError, ProtocolError
-from feltone.features import Waveform
+from feltone.errors import ConfigError, MissingExtraError
+from feltone.features import DEFAULT, Waveform
 from feltone.lab import cache as caching
 from feltone.lab import crossing, dataset, protocols, provenance
-from feltone.lab.corpora.clip import Clip
 from feltone.lab.evaluate import RunFacts
 from feltone.lab.metrics import Floats
 from feltone.lab.predictions import Predictions, key_of
-from feltone.lab.protocols import Fold
+from feltone.lab.protocols import Fold, Sample
 from feltone.lab.tested import FoldResult
 from feltone.labels import LabelSet
 
 C = 0.01
-SAMPLE_RATE = 16_000
+SAMPLE_RATE = DEFAULT.sample_rate
 CACHE_VERSION = 1  # raise it when the reading of audio changes what vectors are made of
 FUNCTIONALS = "ComParE_2016"
 
@@ -144,20 +144,11 @@ def result_of(
         seed: of the split, and of the classifier where it draws.
         cache: folder of cached vectors.
         on_clip: told after every recording.
-
-    Raises:
-        ProtocolError: the fold tests perturbed copies.
     """
-    if any(sample.copy != "original" for sample in fold.test):
-        raise ProtocolError(
-            f"protocol {fold.protocol}: tests perturbed copies, which no baseline hears; choose another"
-        )
-    train = [sample.clip for sample in fold.train if sample.copy == "original"]
-    labels = LabelSet.of(clip.label for clip in train)
-    known, heard = (
-        vectors_of(some, baseline.hearing, cache, on_clip) for some in (train, [sample.clip for sample in fold.test])
-    )
-    targets = np.array([labels.index(clip.label) for clip in train], np.int64)
+    train = learnt_from(fold)
+    labels = LabelSet.of(sample.clip.label for sample in train)
+    known, heard = (vectors_of(some, baseline.hearing, seed, cache, on_clip) for some in (train, fold.test))
+    targets = np.array([labels.index(sample.clip.label) for sample in train], np.int64)
     begun = time.monotonic()  # what training took; a vector is made once, for all folds and classifiers
     fitted = make_pipeline(StandardScaler(), baseline.classifier(seed)).fit(known, targets)
     seconds = time.monotonic() - begun
@@ -179,6 +170,12 @@ def result_of(
     return FoldResult(said, protocols.audit(fold), folds, baseline.to_dict(), audio, facts, classes)
 
 
+def learnt_from(fold: Fold) -> list[Sample]:
+    """What a baseline learns from: recordings as they are, and their copies only where copies are tested."""
+    perturbed = any(sample.copy != "original" for sample in fold.test)
+    return [sample for sample in fold.train if perturbed or sample.copy == "original"]
+
+
 def facts_of(hearing: Hearing, head: int, seconds: float) -> RunFacts:
     """What a row says of a baseline: its cost and origin; `head` are the classifier's parameters."""
     return RunFacts(
@@ -193,21 +190,24 @@ def facts_of(hearing: Hearing, head: int, seconds: float) -> RunFacts:
 
 
 def vectors_of(
-    clips: Sequence[Clip], hearing: Hearing, cache: Path, on_clip: Callable[[], object] = lambda: None
+    samples: Sequence[Sample], hearing: Hearing, seed: int, cache: Path, on_clip: Callable[[], object] = lambda: None
 ) -> NDArray[np.float32]:
-    """Vectors of recordings, from the cache or computed now: (clips, size)."""
+    """Vectors of recordings or their copies, from the cache or computed now: (samples, size)."""
     found = []
-    for clip in clips:
-        found.append(vector_of(clip, hearing, cache))
+    for sample in samples:
+        found.append(vector_of(sample, hearing, seed, cache))
         on_clip()
     return np.stack(found)
 
 
-def vector_of(clip: Clip, hearing: Hearing, cache: Path) -> Vector:
-    """Vector of one recording, from the cache or computed now."""
+def vector_of(sample: Sample, hearing: Hearing, seed: int, cache: Path) -> Vector:
+    """Vector of one recording or of a copy, perturbed as a network hears it; from the cache or computed now."""
+    clip, copy = sample.clip, sample.copy
     made_from = [CACHE_VERSION, dataset.CACHE_VERSION, hearing.settings, clip.start, clip.end]
+    made_from += [] if copy == "original" else [copy, seed, clip.key]
 
     def compute() -> Vector:
-        return hearing.vector(audio.load(clip.path, SAMPLE_RATE, start=clip.start, end=clip.end))
+        waveform = audio.load(clip.path, SAMPLE_RATE, start=clip.start, end=clip.end)
+        return hearing.vector(dataset.waveform_of_copy(waveform, clip, copy, DEFAULT, seed))
 
     return caching.kept(caching.file_of(cache / "vectors", made_from, clip.path.read_bytes()), compute)
