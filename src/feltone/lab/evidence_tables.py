@@ -138,7 +138,8 @@ def leak(evidence: Mapping[str, Any]) -> str:
     legend = (
         "Percentage points that a model gains when its test clips have copies in training. The two protocols test on "
         "different clips, so nothing is paired: each side's speakers are resampled by themselves, and the 95 % "
-        "interval is that of the difference of two independent scores."
+        "interval is that of the difference of two independent scores. Networks hear copies in training under both, "
+        "compare-svm only under `paper`, which tests them."
     )
     return f"{markdown(headers, lines, left=3) if lines else tables.NOT_RUN}\n\n{DAGGER}\n\n{legend}"
 
