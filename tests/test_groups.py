@@ -117,6 +117,11 @@ def test_leaking_and_incomplete_rows_say_nothing_of_groups(emodb: list[FoldResul
     assert not groups.tells(tested.in_folder(KEPT / "emodb__paper__student"))
 
 
+def test_a_seed_under_way_changes_nothing_before_it_has_all_folds(emodb: list[FoldResult]) -> None:
+    begun = [replace(one, predictions=replace(one.predictions, seed=1)) for one in emodb[:2]]
+    assert groups.evidence({"row": [*emodb, *begun]}) == groups.evidence({"row": emodb})
+
+
 def test_the_figure_and_its_numbers_are_of_the_kept_folds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["figure", "coverage", "--rows", str(ROOT / "results" / "accuracy"), "--out", str(tmp_path / "c.png")]
     assert cli.run([*command, "--numbers", str(tmp_path / "n.json")]) == 0

@@ -19,7 +19,7 @@ from feltone.lab import metrics, paired
 from feltone.lab.corpora import CORPORA, Clip
 from feltone.lab.metrics import Floats
 from feltone.lab.predictions import DECIMALS, Predictions
-from feltone.lab.tested import FoldResult, Kept
+from feltone.lab.tested import FoldResult, Kept, complete
 
 THRESHOLDS = (0.0, 0.5, 0.7, 0.9, 0.95, 0.99, 0.999)
 SUREST = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of the clips
@@ -43,13 +43,13 @@ GROUPINGS: Mapping[str, tuple[tuple[str, ...], Callable[[Clip], str | None]]] = 
 
 def evidence(kept: Kept) -> dict[str, Any]:
     """Groups and thresholds of all rows that may tell about them, as plain values."""
-    rows = {name: folds for name, folds in kept.items() if tells(folds)}
+    rows = {name: done for name, folds in kept.items() if tells(done := complete(folds))}
     by = [found for name, folds in rows.items() for found in by_group(folds, name)]
     return {"groups": by, "thresholds": [by_confidence(folds, name) for name, folds in rows.items()]}
 
 
 def tells(folds: Sequence[FoldResult]) -> bool:
-    """Whether a row can tell anything: an honest protocol, all folds of every seed."""
+    """Whether a row can tell anything: an honest protocol, all folds of every seed that is counted (`complete`)."""
     of = folds[0]
     seeds = {one.predictions.seed for one in folds}
     return of.predictions.protocol != "paper" and len(folds) == of.folds * len(seeds)
