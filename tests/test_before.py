@@ -81,7 +81,7 @@ def test_a_recipe_that_learns_first_is_another_recipe() -> None:
     ("name", "corpus", "says"),
     [
         ("honest", "iemocap", r"corpus 'iemocap' is not known; known: .*emodb"),
-        ("paper", "savee", "do: honest, honest-st"),
+        ("paper", "savee", "do: honest, everyday, honest-st"),
     ],
 )
 def test_what_cannot_be_learnt_first_is_refused(name: str, corpus: str, says: str) -> None:
