@@ -126,6 +126,31 @@ def test_folds_share_what_comes_before_and_say_so(
     capsys.readouterr()
 
 
+def test_seeds_that_are_trained_together_learn_first_what_each_alone_would(
+    two_corpora: Path, tmp_path: Path, quick: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = [
+        "--corpus",
+        "emodb",
+        "--data",
+        str(two_corpora),
+        "--protocol",
+        "speaker",
+        "--fold",
+        "1",
+        "--after",
+        "savee",
+    ]
+    line = ["train", "small", *where, *QUICKLY]
+    assert cli.run([*line, "--seeds", "2", "--together", "2", "--out", str(tmp_path / "both")]) == 0
+    assert len(list((quick / "before").iterdir())) == 2
+    monkeypatch.setenv("FELTONE_CACHE", str(tmp_path / "another"))
+    assert cli.run([*line, "--seed", "1", "--out", str(tmp_path / "one")]) == 0
+    both, one = (load_state(tmp_path / out / "seed-1/fold-1/teacher.safetensors") for out in ("both", "one"))
+    for name, value in one.items():
+        torch.testing.assert_close(both[name], value)
+
+
 def test_a_plan_counts_what_comes_first_once_a_seed_until_it_is_there(two_corpora: Path, quick: Path) -> None:
     made, material = after(recipe("small"), ["savee"]), Material.read("emodb", two_corpora)
     task, machine = Task(made.name, "emodb", "speaker", 2), Machine(compiled=False, precision="32-true")

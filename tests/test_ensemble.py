@@ -253,6 +253,21 @@ def test_a_step_that_cannot_be_captured_goes_on_without(monkeypatch: pytest.Monk
     assert device.captures == 1 and equal(plain.network, step.network)
 
 
+def test_a_short_batch_is_not_worth_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    Device(monkeypatch)
+    compiled: list[int] = []
+
+    def backend(module: torch.fx.GraphModule, examples: list[torch.Tensor]) -> Callable:
+        compiled.append(len(examples[0]))
+        return module.forward
+
+    doubled = torch.compile(lambda rows: 2 * rows, dynamic=False, backend=backend)
+    captured, seen = graphs.Captured(batch=4), list[int]()
+    for length in (4, 3, 4, 1):
+        captured(lambda rows: seen.append(int(doubled(rows).sum())), torch.arange(length))
+    assert seen == [12, 6, 12, 0] and compiled == [4]
+
+
 def test_a_graph_reads_the_learning_rate_where_it_lies() -> None:
     rate = torch.tensor(1e-3)
     step = Single(STUDYING, build(STUDENT, 2, 0), noise(0), fabric=FABRIC)

@@ -277,6 +277,8 @@ def test_recipes_for_honest_protocols_are_asked_for_where_they_mean_something() 
     assert {protocol for *_, protocol in asked} == {"clean", "emobox", "speaker"}
     assert {corpus for recipe, corpus, _ in asked if "large" in recipe} == {"crema-d"}
     assert not [one for one in asked if one[1] in recipes.recipe(one[0]).corpora_before]
+    joined = tasks.tasks("honest", corpora=["emodb+crema-d", "emodb+savee"], wanted=["speaker"])
+    assert all(("large" in task.recipe) == ("crema-d" in task.corpus) for task in joined) and len(joined) > 2
     ablated = tasks.tasks("ablation", corpora=["emodb", "crema-d"])
     assert {task.recipe for task in ablated} > {f"honest-{name}-after-crema-d" for name in recipes.ABLATIONS}
     parts = [task for task in ablated if "no-" in task.recipe or "student" in task.recipe]

@@ -5,7 +5,6 @@ RUN/seed-0/fold-1/<stage>/     artefact of a network worth keeping
 RUN/seed-0/fold-1/<stage>.tested.json     what it says about the test part (`tested.py`)
 """
 
-import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -152,8 +151,8 @@ def is_trained(job: Job, recipe: Recipe, out: Path) -> bool:
 def in_groups(jobs: Sequence[Job], recipe: Recipe, out: Path, at_most: int) -> list[list[Job]]:
     """Jobs to be trained at once; those that are trained already come first, one by one."""
     trained = [[job] for job in jobs if is_trained(job, recipe, out)]
-    batch = math.lcm(*(stage.batch for stage in recipe.stages))
-    return trained + groups([job for job in jobs if not is_trained(job, recipe, out)], at_most, batch)
+    left = [job for job in jobs if not is_trained(job, recipe, out)]
+    return trained + groups(left, at_most, recipe.stacked_batch)
 
 
 def train_jobs(

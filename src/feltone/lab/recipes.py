@@ -1,5 +1,6 @@
 """One function per way of training; its docstring says the command, the cost and what to expect."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,11 @@ class Recipe:
     def heard(self) -> tuple[Clip, ...]:
         """Clips that the model had heard which training begins from."""
         return self.begun.heard if self.begun else ()
+
+    @property
+    def stacked_batch(self) -> int:
+        """What the samples of several runs divide by, to be learnt in one step; 1 where networks only take turns."""
+        return math.lcm(*(stage.batch for stage in self.stages if stage.stacks))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

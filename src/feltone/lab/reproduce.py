@@ -153,8 +153,8 @@ def together(planned: Sequence[Planned], at_most: int) -> list[list[Planned]]:
     made = []
     for name in dict.fromkeys(one.task.recipe for one in planned):
         todo = [one for one in planned if one.task.recipe == name and not one.done]
-        batch = math.lcm(*(stage.batch for one in todo[:1] for stage in one.made.stages))
         of_job = {id(one.job): one for one in todo}
+        batch = recipe(name).stacked_batch
         made += [[of_job[id(job)] for job in group] for group in groups([one.job for one in todo], at_most, batch)]
     return made
 

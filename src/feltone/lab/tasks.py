@@ -87,7 +87,7 @@ def tasks(
 
     Args:
         what: a table, or `all`.
-        corpora: on which corpora.
+        corpora: on which corpora, several joined by `+`.
         wanted: under which protocols.
         only: of which recipes; without one, of all that the table has.
         seeds: of every row; None for what its protocol deserves.
@@ -114,9 +114,10 @@ def tasks(
         if suits(name, corpus)
     ]
     # CREMA-D is worth fourteen of the others, and SepTr a thousand of everything.
-    return sorted(found, key=lambda task: (task.recipe == "septr", task.corpus == "crema-d"))
+    return sorted(found, key=lambda task: (task.recipe == "septr", "crema-d" in task.corpus))
 
 
 def suits(name: str, corpus: str) -> bool:
     """Whether a recipe is for a corpus: thousands of clips have one of their own, and nothing learns from itself."""
-    return name not in {*BEYOND, *OF_PARTS} or ("large" in name) == (corpus in LARGE)
+    large = any(one in LARGE for one in corpus.split("+"))
+    return name not in {*BEYOND, *OF_PARTS} or ("large" in name) == large

@@ -24,10 +24,11 @@ def can_capture(fabric: Fabric) -> bool:
 class Captured:
     """A step that is replayed from its fourth full batch on, on a stream of its own.
 
-    The warm-ups are steps of the training like any other, and a short batch (the last of an epoch) runs as it is. All
-    of these, and the capture, are on that stream, since what autograd keeps between steps belongs to the stream it was
-    made on. Replays of several steps, each on its own stream, run side by side; `join` lets the current stream wait
-    for them. A step that cannot be captured goes on uncaptured, with a warning.
+    The warm-ups are steps of the training like any other. A short batch (the last of an epoch) runs as it is and is not
+    even compiled: it is one of hundreds, and every length would be compiled anew. All of these, and the capture, are on
+    that stream, since what autograd keeps between steps belongs to the stream it was made on. Replays of several steps,
+    each on its own stream, run side by side; `join` lets the current stream wait for them. A step that cannot be
+    captured goes on uncaptured, with a warning.
     """
 
     def __init__(self, batch: int) -> None:
@@ -48,9 +49,12 @@ class Captured:
             if full and self.graph:
                 self.rows.copy_(rows)
                 self.graph.replay()
-            else:
+            elif full:
                 step(rows)
-                self.warm_ups = max(0, self.warm_ups - full)
+                self.warm_ups = max(0, self.warm_ups - 1)
+            else:
+                with torch.compiler.set_stance("force_eager"):
+                    step(rows)
 
     def join(self) -> None:
         """Let what follows on the current stream see what the steps have done."""

@@ -70,7 +70,7 @@ def train_many(
         machine.share_of(stage.batch)
     for run in runs:
         claim(run.out, settings(recipe, run.fold, run.labels, run.seed, machine))
-    learnt = [_learnt_before(recipe, run, machine, cache) for run in runs]
+    learnt = _learnt_before(recipe, runs, machine, cache)
     fabric = machine.fabric()
     stopping.lead()
     fabric.launch()
@@ -86,20 +86,32 @@ def train_many(
     return [sitting.done for sitting in sittings]
 
 
-def _learnt_before(recipe: Recipe, run: Run, machine: Machine, cache: Path) -> dict[str, Known]:
-    """What stages begin from: a finished model, or networks by which other corpora are learnt, now if not before."""
+def _learnt_before(recipe: Recipe, runs: Sequence[Run], machine: Machine, cache: Path) -> list[dict[str, Known]]:
+    """Per run, what its stages begin from: a finished model, or networks by which other corpora are learnt.
+
+    These are learnt now if not before, those of several seeds at once.
+    """
     if recipe.begun:
-        return {recipe.begun.model.name: recipe.begun.network()}
+        return [{recipe.begun.model.name: recipe.begun.network()}] * len(runs)
     if not recipe.before:
-        return {}
-    job = before.job_of(run.fold, run.seed)
-    folder = before.folder_of(settings(recipe.before, job.fold, job.labels, job.seed, machine), cache)
+        return [{} for _ in runs]
+    priors = dict[Path, Run]()
+    of_run = []
+    for run in runs:
+        job = before.job_of(run.fold, run.seed)
+        folder = before.folder_of(settings(recipe.before, job.fold, job.labels, job.seed, machine), cache)
+        priors.setdefault(folder, Run(job.fold, job.labels, job.seed, folder, run.on_tick))
+        of_run.append(folder)
     with ExitStack() as holding:
-        if not stopping.is_helper():
+        # In one order for everybody, or two could wait for each other.
+        for folder in sorted(priors) if not stopping.is_helper() else ():
             before.hold(folder, holding)
-        prior = Run(job.fold, job.labels, job.seed, folder, run.on_tick)
-        (trained,) = train_many(recipe.before, [prior], machine=machine, cache=cache)
-        return {stage: Known(network, job.labels) for stage, network in trained.items()}
+        trained = train_many(recipe.before, list(priors.values()), machine=machine, cache=cache)
+    known = {
+        folder: {stage: Known(network, prior.labels) for stage, network in networks.items()}
+        for (folder, prior), networks in zip(priors.items(), trained, strict=True)
+    }
+    return [known[folder] for folder in of_run]
 
 
 class _Sitting:
