@@ -34,6 +34,7 @@ def test_folds_of_several_runs_make_the_row_of_all(tmp_path: Path) -> None:
     row = row_of(kept)
     assert row["folds_run"] == [1, 3] and row["folds"] == 5 and row["train_seconds"] == 10 + 11 + 30 + 31
     assert row["device"] == "machine 1; machine 3"
+    assert row["seconds_of_a_run"] == {"machine 1": 10.5, "machine 3": 30.5}
 
 
 def test_a_seed_that_is_under_way_does_not_count_before_it_has_every_fold() -> None:

@@ -33,6 +33,8 @@ STUDENT, TEACHER = Side("student", "paper"), Side("teacher", "paper")
 HONEST, HONEST_LARGE = Side("residual", "honest-after-crema-d"), Side("residual", "honest-large")
 EVERYDAY, EVERYDAY_LARGE = Side("residual", "everyday-after-crema-d"), Side("residual", "everyday-large")
 THREE, THREE_LARGE = (Side("residual-x3", side.recipe) for side in (HONEST, HONEST_LARGE))
+THREE_EVERYDAY, THREE_EVERYDAY_LARGE = (Side("residual-x3", side.recipe) for side in (EVERYDAY, EVERYDAY_LARGE))
+SVM = Side("compare-svm", None)
 TAUGHT = Side("student", "honest-student")
 WANTED: tuple[Wanted, ...] = (
     Wanted("student or its teacher, 6/5", STUDENT, TEACHER),
@@ -43,19 +45,23 @@ WANTED: tuple[Wanted, ...] = (
     Wanted("student or AST", STUDENT, Side("ast", None)),
     Wanted("student of 12/12 or AST", Side("student", "paper-12"), Side("ast", None)),
     Wanted("student or SepTr", STUDENT, Side("septr", None)),
-    Wanted("student or ComParE and SVM", STUDENT, Side("compare-svm", None)),
+    Wanted("student or ComParE and SVM", STUDENT, SVM),
     Wanted("honest or the paper's student", HONEST, STUDENT),
-    Wanted("honest or ComParE and SVM", HONEST, Side("compare-svm", None)),
-    Wanted("honest, of a large corpus, or ComParE and SVM", HONEST_LARGE, Side("compare-svm", None)),
-    Wanted("three of honest joined, or ComParE and SVM", THREE, Side("compare-svm", None)),
-    Wanted("three of honest joined, of a large corpus, or ComParE and SVM", THREE_LARGE, Side("compare-svm", None)),
+    Wanted("honest or ComParE and SVM", HONEST, SVM),
+    Wanted("honest, of a large corpus, or ComParE and SVM", HONEST_LARGE, SVM),
+    Wanted("three of honest joined, or ComParE and SVM", THREE, SVM),
+    Wanted("three of honest joined, of a large corpus, or ComParE and SVM", THREE_LARGE, SVM),
     Wanted("three of honest joined, or one", THREE, HONEST),
     Wanted("three of honest joined, of a large corpus, or one", THREE_LARGE, HONEST_LARGE),
     Wanted("honest after CREMA-D or from random weights", HONEST, Side("residual", "honest")),
     Wanted("everyday or honest", EVERYDAY, HONEST),
     Wanted("everyday or honest, of a large corpus", EVERYDAY_LARGE, HONEST_LARGE),
-    Wanted("everyday or ComParE and SVM", EVERYDAY, Side("compare-svm", None)),
-    Wanted("everyday, of a large corpus, or ComParE and SVM", EVERYDAY_LARGE, Side("compare-svm", None)),
+    Wanted("everyday or ComParE and SVM", EVERYDAY, SVM),
+    Wanted("everyday, of a large corpus, or ComParE and SVM", EVERYDAY_LARGE, SVM),
+    Wanted("three of everyday joined, or ComParE and SVM", THREE_EVERYDAY, SVM),
+    Wanted("three of everyday joined, of a large corpus, or ComParE and SVM", THREE_EVERYDAY_LARGE, SVM),
+    Wanted("three of everyday joined, or three of honest", THREE_EVERYDAY, THREE),
+    Wanted("three of everyday joined, of a large corpus, or three of honest", THREE_EVERYDAY_LARGE, THREE_LARGE),
     Wanted("honest or its student", HONEST, Side("student", "honest-student-after-crema-d")),
     Wanted("honest, of a large corpus, or its student", HONEST_LARGE, Side("student", "honest-student-large")),
     Wanted("student whose feature is matched or not", TAUGHT, Side("student", "honest-student-unmatched")),

@@ -215,8 +215,8 @@ def _cost(line: Published, rows: Sequence[Row], costs: Mapping[str, Row]) -> lis
     macs, parameters = (cost["macs"], f"{cost['parameters']:,}") if cost else (None, tables.NOT_RUN)
     told = f"{line.macs / 1e9:.2f} G" if line.macs else "–"
     trained = [
-        f"{TITLES[corpus]} {row['train_seconds'] / (len(row['folds_run']) * len(row['seeds'])):,.0f} "
-        f"(`{row['protocol']}`, {row['device']})"
+        f"{TITLES[corpus]} under `{row['protocol']}` "
+        + ", ".join(f"{seconds:,.0f} ({device})" for device, seconds in row["seconds_of_a_run"].items())
         for corpus, row in run.items()
     ]
     ours = f"{macs / 1e9:.3f} G" if macs else "–" if cost else tables.NOT_RUN

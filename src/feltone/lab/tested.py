@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from feltone.artifact import Artifact
@@ -165,4 +166,8 @@ def row_of(tested: Sequence[FoldResult]) -> dict[str, Any]:
     facts["train_seconds"] = round(sum({one.facts.train_seconds for one in tested}), 1)
     pooled = pool([(one.predictions, one.leakage) for one in tested])
     made = row(pooled, recipe=first.recipe["name"], audio=first.audio, folds=first.folds, facts=RunFacts(**facts))
+    made["seconds_of_a_run"] = {
+        device: round(mean(one.facts.train_seconds for one in tested if one.facts.device == device), 1)
+        for device in dict.fromkeys(one.facts.device for one in tested)
+    }
     return made | ({"classes": first.classes} if first.classes else {})
