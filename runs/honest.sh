@@ -2,7 +2,7 @@
 # Re-runs the rows of recipes honest and everyday and makes the model that is shipped, one part at a time. What is there
 # is not done again; any part can be interrupted and given again, and different parts can run beside each other.
 #
-#   FELTONE_DATA=~/corpora bash runs/honest.sh PART [options of reproduce and train, e.g. --threads 1]
+#   FELTONE_DATA=~/corpora bash runs/honest.sh PART [options of reproduce, and of train for `ship`, e.g. --threads 1]
 #
 #   emobox    all four corpora on EmoBox's folds, three seeds and the three joined
 #   strangers EmoDB and CREMA-D by groups of speakers, likewise
@@ -33,10 +33,7 @@ parts)
   reproduce ablation --corpus emodb --protocol emobox "$@"
   ;;
 joint)
-  for fold in 1 2 3 4 5; do
-    "$feltone" train everyday-large --corpus emodb+crema-d --protocol speaker --fold "$fold" --out "$runs/joint" "$@"
-    "$feltone" evaluate "$runs/joint" --results "$results"
-  done
+  reproduce honest --recipe everyday-large --corpus emodb+crema-d --protocol speaker "$@"
   ;;
 ship)
   strangers=$results/folds/emodb+crema-d__speaker__residual__everyday-large
