@@ -26,6 +26,7 @@ from feltone.lab.reproduce import Planned, ahead
 from feltone.lab.tasks import Task
 from feltone.lab.training import before
 from feltone.lab.training.machine import Machine
+from feltone.lab.training.run import Run, train_many
 from feltone.lab.training.schedule import Job
 from feltone.labels import LabelSet
 from feltone_benchmarks import tiny
@@ -127,28 +128,19 @@ def test_folds_share_what_comes_before_and_say_so(
 
 
 def test_seeds_that_are_trained_together_learn_first_what_each_alone_would(
-    two_corpora: Path, tmp_path: Path, quick: Path, monkeypatch: pytest.MonkeyPatch
+    two_corpora: Path, tmp_path: Path, quick: Path
 ) -> None:
-    where = [
-        "--corpus",
-        "emodb",
-        "--data",
-        str(two_corpora),
-        "--protocol",
-        "speaker",
-        "--fold",
-        "1",
-        "--after",
-        "savee",
-    ]
-    line = ["train", "small", *where, *QUICKLY]
-    assert cli.run([*line, "--seeds", "2", "--together", "2", "--out", str(tmp_path / "both")]) == 0
+    made, material = after(recipe("small"), ["savee"]), Material.read("emodb", two_corpora)
+    machine, runs = Machine(compiled=False, precision="32-true", threads=1), []
+    for seed in (0, 1):
+        fold = Experiment("emodb", two_corpora, "speaker", seed, before=("savee",)).folds(material)[0]
+        runs.append(Run(fold, Job(fold, 10, seed).labels, seed, tmp_path / f"seed-{seed}"))
+    together = train_many(made, runs, machine=machine, cache=quick)
     assert len(list((quick / "before").iterdir())) == 2
-    monkeypatch.setenv("FELTONE_CACHE", str(tmp_path / "another"))
-    assert cli.run([*line, "--seed", "1", "--out", str(tmp_path / "one")]) == 0
-    both, one = (load_state(tmp_path / out / "seed-1/fold-1/teacher.safetensors") for out in ("both", "one"))
+    alone = train_many(made, [replace(runs[1], out=tmp_path / "alone")], machine=machine, cache=tmp_path / "another")
+    one, other = (networks[-1]["teacher"].state_dict() for networks in (together, alone))
     for name, value in one.items():
-        torch.testing.assert_close(both[name], value)
+        torch.testing.assert_close(other[name], value)
 
 
 def test_a_plan_counts_what_comes_first_once_a_seed_until_it_is_there(two_corpora: Path, quick: Path) -> None:
