@@ -24,7 +24,7 @@ demo: $(VENV)/.core
 	@$(BIN)/feltone demo $(if $(AUDIO),"$(AUDIO)")
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
