@@ -122,6 +122,18 @@ def test_a_seed_under_way_changes_nothing_before_it_has_all_folds(emodb: list[Fo
     assert groups.evidence({"row": [*emodb, *begun]}) == groups.evidence({"row": emodb})
 
 
+def test_a_model_stands_once_wherever_it_was_run_by_several_recipes() -> None:
+    ran = ["brief", "honest-large", "everyday-large", "honest-no-masks-after-crema-d"]
+    found = [
+        {"corpus": corpus, "protocol": "emobox", "model": "residual", "recipe": recipe, "grouping": grouping}
+        for corpus, recipes in {"crema-d": ran, "savee": ran[:1], "emodb": ran[3:]}.items()
+        for recipe in recipes
+        for grouping in ("sex", "age")
+    ]
+    shown = [(one["corpus"], one["recipe"], one["grouping"]) for one in group_tables.chosen(found, ["residual"])]
+    assert shown == [(c, r, g) for c, r in (("crema-d", ran[2]), ("savee", ran[0])) for g in ("sex", "age")]
+
+
 def test_the_figure_and_its_numbers_are_of_the_kept_folds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["figure", "coverage", "--rows", str(ROOT / "results" / "accuracy"), "--out", str(tmp_path / "c.png")]
     assert cli.run([*command, "--numbers", str(tmp_path / "n.json")]) == 0

@@ -4,12 +4,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from feltone.lab import tables
+from feltone.lab.evaluate import name_of
 from feltone.lab.evidence_tables import markdown
 
 Found = Mapping[str, Any]
+Place = tuple[str, str, str]  # corpus, protocol, model
 
 NETWORKS = ("student", "teacher", "residual")
-RECIPES = ("paper", "honest-after-crema-d", "honest-large", "compare-svm")
+RECIPES = (
+    *("paper", "everyday-after-crema-d", "everyday-large", "honest-after-crema-d", "honest-large"),
+    *("compare-svm", "brief"),
+)  # which of them stands for a model, where several were run
 SHOWN = (*NETWORKS, "compare-svm")
 COLUMNS = (0.0, 0.7, 0.9, 0.99, 0.999)  # of the thresholds that are computed
 
@@ -17,7 +22,7 @@ COLUMNS = (0.0, 0.7, 0.9, 0.99, 0.999)  # of the thresholds that are computed
 def by_group(found: Iterable[Found]) -> str:
     """Scores of the groups of every grouping, and the difference between the first and the last."""
     lines = [
-        [one["corpus"], one["protocol"], one["model"], _groups(one["groups"]), _between(one["difference"]["of"])]
+        [*_names(one), _groups(one["groups"]), _between(one["difference"]["of"])]
         + [_gap(one["difference"][metric]) for metric in ("wa", "uar")]
         for one in chosen(found, SHOWN)
     ]
@@ -36,7 +41,7 @@ def by_confidence(found: Iterable[Found]) -> str:
     lines = []
     for one in chosen(found, NETWORKS):
         at = {point["threshold"]: point for point in one["points"]}
-        lines.append([one["corpus"], one["protocol"], one["model"], *(_answered(at[limit]) for limit in COLUMNS)])
+        lines.append([*_names(one), *(_answered(at[limit]) for limit in COLUMNS)])
     if not lines:
         return tables.NOT_RUN
     heads = ["every clip answered", *(f"at least {limit:g}" for limit in COLUMNS[1:])]
@@ -48,20 +53,23 @@ def by_confidence(found: Iterable[Found]) -> str:
 
 
 def chosen(found: Iterable[Found], models: Iterable[str]) -> list[Found]:
-    """Those of some models, by `RECIPES`; by `brief` only where the paper's was not run, corpus by corpus."""
-    of = [one for one in found if one["model"] in models]
-    full = {_place(one) for one in of if one["recipe"] != "brief"}
-    kept = [one for one in of if one["recipe"] in RECIPES or _brief_alone(one, full)]
+    """Those of some models, each by one recipe under a corpus and protocol: the first of `RECIPES` there is."""
+    of = [one for one in found if one["model"] in models and one["recipe"] in RECIPES]
+    best: dict[Place, int] = {}
+    for one in of:
+        rank = RECIPES.index(one["recipe"])
+        best[_place(one)] = min(rank, best.get(_place(one), rank))
     order = {model: k for k, model in enumerate(models)}
+    kept = [one for one in of if RECIPES.index(one["recipe"]) == best[_place(one)]]
     return sorted(kept, key=lambda one: (one["corpus"], one["protocol"], order[one["model"]]))
 
 
-def _place(one: Found) -> tuple[str, str, str]:
+def _place(one: Found) -> Place:
     return one["corpus"], one["protocol"], one["model"]
 
 
-def _brief_alone(one: Found, full: set[tuple[str, str, str]]) -> bool:
-    return one["recipe"] == "brief" and _place(one) not in full
+def _names(one: Found) -> list[str]:
+    return [one["corpus"], one["protocol"], name_of(one["model"], one["recipe"])]
 
 
 def _groups(groups: Mapping[str, Found]) -> str:
