@@ -82,15 +82,15 @@ def two_corpora(synthetic_emodb: Path, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Recipe `small` of the tiny network, which can learn from other corpora first; a cache of its own, told."""
-    from feltone.lab import models, recipes
+    from feltone.lab import recipes
     from feltone.lab.recipes import Recipe
     from feltone_benchmarks import tiny
+    from toy import know_tiny
 
     def small() -> Recipe:
         return replace(tiny.tiny_teacher(), name="small")
 
-    monkeypatch.setattr(models, "VARIANTS", dict(models.VARIANTS) | tiny.NETWORKS)
-    monkeypatch.setattr(recipes, "RECIPES", dict(recipes.RECIPES) | {"small": small, "tiny-teacher": tiny.tiny_teacher})
+    know_tiny(monkeypatch, made={"small": small})
     monkeypatch.setattr(recipes, "LEARNS_FIRST", {"small": "tiny-teacher"})
     monkeypatch.setenv("FELTONE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"

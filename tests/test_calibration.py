@@ -21,7 +21,7 @@ from feltone.lab.protocols import Leakage
 from feltone.lab.tested import FoldResult
 from feltone.labels import LabelSet
 from feltone_benchmarks.tiny import TINY
-from toy import QUICKLY
+from toy import QUICKLY, know_tiny
 
 LABELS = LabelSet(("anger", "happiness", "neutral", "sadness"))
 FACTS = RunFacts(1, 1, 1.0, "here", {}, "0", "none", "2026-01-01")
@@ -91,7 +91,8 @@ def calibrated(synthetic_emodb: Path, tmp_path_factory: pytest.TempPathFactory) 
     where = ["--corpus", "emodb", "--data", str(synthetic_emodb), "--protocol", "all"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FELTONE_CACHE", str(home / "cache"))
-        line = ["train", "smoke", *where, "--calibrate", str(folds), "--out", str(home / "run"), *QUICKLY]
+        know_tiny(patch)
+        line = ["train", "tiny", *where, "--calibrate", str(folds), "--out", str(home / "run"), *QUICKLY]
         assert cli.run(line) == 0
     return home / "run" / "seed-0" / "fold-1" / "student"
 

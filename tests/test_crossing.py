@@ -15,7 +15,7 @@ from feltone.lab import corpora, crossing, protocols
 from feltone.lab.corpora import Clip
 from feltone.lab.tested import FoldResult, row_of
 from test_comparisons import judged
-from toy import QUICKLY
+from toy import QUICKLY, know_tiny
 
 SAVEE = {"a": "W", "d": "E", "f": "A", "h": "F", "n": "N", "sa": "T", "su": "L"}  # its code -> a manner of `speak`
 SHARED = ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]
@@ -48,11 +48,12 @@ def test_a_network_is_trained_on_one_corpus_and_tested_on_another(
     monkeypatch.setenv("FELTONE_DATA", str(two_corpora))
     monkeypatch.setenv("FELTONE_CACHE", str(tmp_path / "cache"))
     run, results = tmp_path / "run", tmp_path / "results"
-    command = ["train", "smoke", "--corpus", "emodb", "--test-corpus", "savee", "--protocol", "cross"]
+    know_tiny(monkeypatch)
+    command = ["train", "tiny", "--corpus", "emodb", "--test-corpus", "savee", "--protocol", "cross"]
     assert cli.run([*command, "--out", str(run), *QUICKLY]) == 0
     assert "Left out: boredom (4 clips of emodb), surprise (4 clips of savee)." in capsys.readouterr().out
     assert cli.run(["evaluate", str(run), "--results", str(results)]) == 0
-    row = json.loads((results / "emodb-to-savee__cross__student__smoke.json").read_text())
+    row = json.loads((results / "emodb-to-savee__cross__student__tiny.json").read_text())
     assert row["labels"] == row["classes"]["shared"] == SHARED
     assert row["classes"]["dropped"] == {"boredom": {"emodb": 4}, "surprise": {"savee": 4}}
     assert row["n_test"] == 24 and row["resampled"] == ["clip", 24]  # two speakers are too few to draw from
@@ -60,7 +61,7 @@ def test_a_network_is_trained_on_one_corpus_and_tested_on_another(
     report = (run / "report-student" / "report.html").read_text()
     assert "Classes of both sides: anger, disgust" in report and "surprise (4 clips of savee)" in report
     assert "--corpus emodb-to-savee" not in report
-    (kept,) = (results / "folds" / "emodb-to-savee__cross__student__smoke").iterdir()
+    (kept,) = (results / "folds" / "emodb-to-savee__cross__student__tiny").iterdir()
     assert all(key.startswith("savee/") for key in FoldResult.read(kept).predictions.keys)
 
 

@@ -14,13 +14,13 @@ import pytest
 
 from feltone.doors import cli
 from feltone.errors import ConfigError
-from feltone.lab import models, protocols, recipes
+from feltone.lab import protocols, recipes
 from feltone.lab.experiment import Material
 from feltone.lab.training import loop
 from feltone.lab.training.machine import Machine
 from feltone.lab.training.run import train
 from feltone_benchmarks import tiny
-from toy import PLAIN, QUICKLY
+from toy import PLAIN, QUICKLY, know_tiny
 
 # A sum of two halves rounds otherwise than the whole, 1e-7 of a loss, and what is learnt carries it on: over the few
 # steps of these runs no further than this, of a loss.
@@ -32,8 +32,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a helper is tol
 @pytest.fixture
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Recordings as a user lists them; the tiny recipes are known here as well."""
-    monkeypatch.setattr(models, "VARIANTS", dict(models.VARIANTS) | tiny.NETWORKS)
-    monkeypatch.setattr(recipes, "RECIPES", dict(recipes.RECIPES) | tiny.RECIPES)
+    know_tiny(monkeypatch)
     monkeypatch.setenv("FELTONE_CACHE", str(tmp_path / "cache"))
     tiny.write_recordings(tmp_path / "clips.csv")
     return tmp_path / "clips.csv"

@@ -20,7 +20,6 @@ import torch
 from feltone.doors import cli
 from feltone.errors import ConfigError, FeltoneError, FeltoneWarning, Stopped, StorageError, TrainingError
 from feltone.files import LOCK
-from feltone.lab import models, recipes
 from feltone.lab.models import build
 from feltone.lab.training import checkpoint, loop
 from feltone.lab.training.folder import History, load_weights, save_weights, seconds_of
@@ -30,7 +29,7 @@ from feltone.lab.training.machine import Machine
 from feltone.lab.training.stages import Stage
 from feltone.lab.training.stopping import obeyed
 from feltone_benchmarks import tiny
-from toy import CLASSIFY, PLAIN, QUICKLY, TINY, run_fit, same_weights, toy_data
+from toy import CLASSIFY, PLAIN, QUICKLY, TINY, know_tiny, run_fit, same_weights, toy_data
 
 NAMES = [f"clip-{number:02}" for number in range(24)]
 FULL = 60_000  # bytes: more than any small file of a run, less than a checkpoint of the tiny network
@@ -322,8 +321,7 @@ def test_in_another_thread_training_leaves_signals_alone(tmp_path: Path) -> None
 def test_a_second_process_on_a_run_is_refused_until_the_first_one_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(models, "VARIANTS", dict(models.VARIANTS) | tiny.NETWORKS)
-    monkeypatch.setattr(recipes, "RECIPES", dict(recipes.RECIPES) | tiny.RECIPES)
+    know_tiny(monkeypatch)
     monkeypatch.setenv("FELTONE_CACHE", str(tmp_path / "cache"))
     tiny.write_recordings(tmp_path / "clips.csv")
     run = tmp_path / "run" / "seed-0" / "fold-1"

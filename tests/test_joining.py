@@ -11,7 +11,7 @@ import torch
 from feltone.artifact import load
 from feltone.doors import cli
 from feltone.errors import ConfigError
-from feltone.lab import joining, ledger, models, recipes, reproduce, tested
+from feltone.lab import joining, ledger, recipes, reproduce, tested
 from feltone.lab.models import NetworkConfig, ResidualConfig, build
 from feltone.lab.models.cost import multiply_adds, parameters
 from feltone.lab.trained import network_of
@@ -20,7 +20,7 @@ from feltone.recognizer import softmax
 from feltone_benchmarks import tiny
 from test_evaluate import predictions
 from test_tested import result
-from toy import QUICKLY
+from toy import QUICKLY, know_tiny
 
 MEMBERS = [ResidualConfig(channels=12, token_width=32), tiny.TINY]
 
@@ -87,8 +87,7 @@ def test_a_row_of_three_seeds_has_one_of_the_three_joined_beside_it(tmp_path: Pa
 def recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     table = tmp_path / "clips.csv"
     tiny.write_recordings(table)
-    monkeypatch.setattr(models, "VARIANTS", dict(models.VARIANTS) | tiny.NETWORKS)
-    monkeypatch.setattr(recipes, "RECIPES", dict(recipes.RECIPES) | tiny.RECIPES)
+    know_tiny(monkeypatch)
     monkeypatch.setenv("FELTONE_CACHE", str(tmp_path / "cache"))
     return table
 

@@ -23,25 +23,27 @@ from feltone.lab.recipes import Recipe
 from feltone.lab.tasks import Task
 from feltone.lab.tested import FoldResult
 from feltone.lab.training.stages import three_stages
-from toy import QUICKLY
+from feltone_benchmarks import tiny
+from toy import QUICKLY, know_tiny
 
 TASK = Task("paper", "emodb", "clean", seeds=2)
 
 
-def in_one_epoch() -> Recipe:
-    """The paper's recipe with a student for a teacher and an epoch for fifty."""
-    return Recipe("paper", three_stages("student", "student", epochs=1))
+def in_small() -> Recipe:
+    """The paper's recipe with a tiny student, the same for a teacher, and two epochs for fifty."""
+    return Recipe("paper", three_stages("tiny", "tiny", epochs=2))
 
 
 def in_squares() -> Recipe:
     """The same with square patches."""
-    return Recipe("paper-16x16", three_stages("student-16x16", "student-16x16", epochs=1))
+    return Recipe("paper-16x16", three_stages("tiny-16x16", "tiny-16x16", epochs=2))
 
 
 @pytest.fixture(scope="module")
 def short_paper() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recipes, "RECIPES", recipes.RECIPES | {"paper": in_one_epoch, "paper-16x16": in_squares})
+        squares = {"tiny-16x16": replace(tiny.TINY, patch=(16, 16))}
+        know_tiny(patch, squares, {"paper": in_small, "paper-16x16": in_squares})
         yield
 
 
@@ -115,7 +117,7 @@ def test_results_of_another_recipe_do_not_count_and_are_not_lost(
         return [one.done for one in reproduce.plan([TASK], synthetic_emodb, finished / "results")[0]]
 
     assert done() == [True, True]
-    longer = Recipe("paper", tuple(replace(stage, epochs=2) for stage in in_one_epoch().stages))
+    longer = Recipe("paper", tuple(replace(stage, epochs=3) for stage in in_small().stages))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recipes, "RECIPES", recipes.RECIPES | {"paper": lambda: longer})
         assert done() == [False, False]
@@ -180,14 +182,19 @@ def begun(data: Path, folder: Path, finished: Path, *options: str) -> subprocess
     """The command in a process of its own, which keeps checkpoints often."""
     program = (
         "import sys; from feltone.doors import cli; from feltone.lab import recipes; "
-        "from feltone.lab.recipes import Recipe; from feltone.lab.training import loop; "
-        "from feltone.lab.training.stages import three_stages; loop.CHECKPOINT_SECONDS = 0.2; "
-        "recipes.RECIPES = recipes.RECIPES | "
-        "{'paper': lambda: Recipe('paper', three_stages('student', 'student', epochs=1))}; "
+        "from feltone.lab.recipes import Recipe; from feltone.lab.training.stages import three_stages; "
+        "from feltone_benchmarks import tiny; tiny.register(); "
+        "recipes.RECIPES |= {'paper': lambda: Recipe('paper', three_stages('tiny', 'tiny', epochs=2))}; "
         "sys.exit(cli.run(sys.argv[1:]))"
     )
     line = [sys.executable, "-c", program, *command(data, folder, "--seeds", "2", *options)]
-    environment = os.environ | {"FELTONE_CACHE": str(finished / "cache")}
+    hook = {
+        "worker_process_setup_hook": "feltone_benchmarks.tiny.register"
+    }  # for those of a cluster
+    environment = os.environ | {
+        "FELTONE_CACHE": str(finished / "cache"),
+        "RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps({"runtime_env": hook}),
+    }
     return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

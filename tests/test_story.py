@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import feltone
 from feltone.doors import cli
 from feltone.lab.protocols import PAPER_WARNING
-from toy import QUICKLY
+from toy import QUICKLY, know_tiny
 
 SCHEMA = {
     "corpus", "audio", "protocol", "model", "recipe", "folds", "seeds", "wa", "uar", "macro_f1", "leakage", "macs",
@@ -106,7 +106,8 @@ def test_a_users_own_table_of_recordings_is_trained_like_any_corpus(
     rows = [f"{path},{'up' if path.stem[5] in 'WF' else 'down'},{path.stem[:2]}" for path in paths]
     table = tmp_path / "mine.csv"
     table.write_text("\n".join(["path,label,speaker", *rows]))
-    command = ["train", "smoke", "--corpus", "manifest", "--data", str(table), "--protocol", "speaker", "--fold", "2"]
+    know_tiny(monkeypatch)
+    command = ["train", "tiny", "--corpus", "manifest", "--data", str(table), "--protocol", "speaker", "--fold", "2"]
     assert cli.run([*command, "--out", str(tmp_path / "run"), *QUICKLY]) == 0
     recognize = feltone.load(tmp_path / "run" / "seed-0" / "fold-2" / "student")
     assert recognize.labels.names == ("down", "up")

@@ -1,23 +1,37 @@
 """A training small enough for a test: a tiny network on two classes told apart by where their energy lies."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from feltone.lab import models, recipes
 from feltone.lab.models import NetworkConfig, build
+from feltone.lab.recipes import Recipe
 from feltone.lab.training import loop
 from feltone.lab.training.learner import Tick
 from feltone.lab.training.loop import fit
 from feltone.lab.training.machine import Machine
 from feltone.lab.training.resident import TrainingData
 from feltone.lab.training.stages import Stage
+from feltone_benchmarks import tiny
 from feltone_benchmarks.tiny import TINY
 
 PLAIN = Machine(precision="32-true", compiled=False, threads=1)
 QUICKLY = ["--accelerator", "cpu", "--no-compile", "--precision", "32", "--threads", "1"]
 """The same, asked of a command."""
+
+
+def know_tiny(
+    patch: pytest.MonkeyPatch,
+    networks: Mapping[str, NetworkConfig] | None = None,
+    made: Mapping[str, Callable[[], Recipe]] | None = None,
+) -> None:
+    """Let this process know the tiny networks and recipes of `feltone_benchmarks.tiny`, and some more."""
+    patch.setattr(models, "VARIANTS", dict(models.VARIANTS) | tiny.NETWORKS | dict(networks or {}))
+    patch.setattr(recipes, "RECIPES", dict(recipes.RECIPES) | tiny.RECIPES | dict(made or {}))
 
 
 def toy_data(count: int = 24, feature: int | None = None) -> TrainingData:
