@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -82,17 +81,9 @@ def two_corpora(synthetic_emodb: Path, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Recipe `small` of the tiny network, which can learn from other corpora first; a cache of its own, told."""
-    from feltone.lab import recipes
-    from feltone.lab.recipes import Recipe
-    from feltone_benchmarks import tiny
-    from toy import know_tiny
+    from toy import know_small
 
-    def small() -> Recipe:
-        return replace(tiny.tiny_teacher(), name="small")
-
-    know_tiny(monkeypatch, made={"small": small})
-    monkeypatch.setattr(recipes, "LEARNS_FIRST", {"small": "tiny-teacher"})
-    monkeypatch.setenv("FELTONE_CACHE", str(tmp_path / "cache"))
+    know_small(monkeypatch, tmp_path / "cache")
     return tmp_path / "cache"
 
 

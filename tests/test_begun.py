@@ -17,7 +17,7 @@ from feltone.lab import recipes
 from feltone.lab.begun import begun_from
 from feltone.lab.ledger import read
 from feltone.lab.recipes import Recipe, recipe
-from toy import QUICKLY
+from toy import QUICKLY, know_small
 
 SHIPPED = artifact.DEFAULT_NAME
 
@@ -35,10 +35,19 @@ def trained(corpus: str, protocol: str, data: Path, out: Path, *more: str) -> Pa
     return out / "seed-0" / "fold-1" / "teacher"
 
 
-@pytest.fixture
-def heard_savee(two_corpora: Path, tmp_path: Path, quick: Path) -> Path:
+@pytest.fixture(scope="module")
+def of_savee(two_corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of all of the small SAVEE."""
-    return trained("savee", "all", two_corpora, tmp_path / "savee")
+    folder = tmp_path_factory.mktemp("savee")
+    with pytest.MonkeyPatch.context() as patch:
+        know_small(patch, folder / "cache")
+        return trained("savee", "all", two_corpora, folder / "run")
+
+
+@pytest.fixture
+def heard_savee(of_savee: Path, quick: Path) -> Path:
+    """That model, where its recipe is known."""
+    return of_savee
 
 
 def test_it_begins_at_the_weights_and_tells_what_was_heard(

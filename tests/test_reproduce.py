@@ -188,9 +188,7 @@ def begun(data: Path, folder: Path, finished: Path, *options: str) -> subprocess
         "sys.exit(cli.run(sys.argv[1:]))"
     )
     line = [sys.executable, "-c", program, *command(data, folder, "--seeds", "2", *options)]
-    hook = {
-        "worker_process_setup_hook": "feltone_benchmarks.tiny.register"
-    }  # for those of a cluster
+    hook = {"worker_process_setup_hook": "feltone_benchmarks.tiny.register"}  # for those of a cluster
     environment = os.environ | {
         "FELTONE_CACHE": str(finished / "cache"),
         "RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps({"runtime_env": hook}),

@@ -1,6 +1,7 @@
 """A training small enough for a test: a tiny network on two classes told apart by where their energy lies."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,13 @@ def know_tiny(
     """Let this process know the tiny networks and recipes of `feltone_benchmarks.tiny`, and some more."""
     patch.setattr(models, "VARIANTS", dict(models.VARIANTS) | tiny.NETWORKS | dict(networks or {}))
     patch.setattr(recipes, "RECIPES", dict(recipes.RECIPES) | tiny.RECIPES | dict(made or {}))
+
+
+def know_small(patch: pytest.MonkeyPatch, cache: Path) -> None:
+    """And recipe `small`, which can learn from other corpora first, and where to keep what comes of it."""
+    know_tiny(patch, made={"small": lambda: replace(tiny.tiny_teacher(), name="small")})
+    patch.setattr(recipes, "LEARNS_FIRST", {"small": "tiny-teacher"})
+    patch.setenv("FELTONE_CACHE", str(cache))
 
 
 def toy_data(count: int = 24, feature: int | None = None) -> TrainingData:
