@@ -31,7 +31,7 @@ TASK = Task("paper", "emodb", "clean", seeds=2)
 
 def in_small() -> Recipe:
     """The paper's recipe with a tiny student, the same for a teacher, and two epochs for fifty."""
-    return Recipe("paper", three_stages("tiny", "tiny", epochs=2))
+    return replace(tiny.tiny(), name="paper")
 
 
 def in_squares() -> Recipe:
@@ -181,10 +181,9 @@ def test_a_row_under_paper_carries_its_warning(
 def begun(data: Path, folder: Path, finished: Path, *options: str) -> subprocess.Popen[str]:
     """The command in a process of its own, which keeps checkpoints often."""
     program = (
-        "import sys; from feltone.doors import cli; from feltone.lab import recipes; "
-        "from feltone.lab.recipes import Recipe; from feltone.lab.training.stages import three_stages; "
+        "import sys; from dataclasses import replace; from feltone.doors import cli; from feltone.lab import recipes; "
         "from feltone_benchmarks import tiny; tiny.register(); "
-        "recipes.RECIPES |= {'paper': lambda: Recipe('paper', three_stages('tiny', 'tiny', epochs=2))}; "
+        "recipes.RECIPES |= {'paper': lambda: replace(tiny.tiny(), name='paper')}; "
         "sys.exit(cli.run(sys.argv[1:]))"
     )
     line = [sys.executable, "-c", program, *command(data, folder, "--seeds", "2", *options)]
