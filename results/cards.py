@@ -40,7 +40,8 @@ def written(folder: Path, rows: Sequence[Row], groups: Sequence[Row]) -> str:
         tables.markdown_table(of_recipe).strip(),
         *([f"Not measured yet with this recipe: {', '.join(absent)}."] if absent else []),
     ]
-    if crossed := [row for row in rows if row["protocol"] == crossing.PROTOCOL and row["model"] == description["name"]]:
+    itself = (recipe, crossing.PROTOCOL, description["name"])
+    if crossed := [row for row in rows if (row["recipe"], row["protocol"], row["model"]) == itself]:
         parts += ["The model itself, on corpora that it has heard nothing of:", tables.markdown_table(crossed).strip()]
     if by_group := [one for one in groups if (one["recipe"], one["corpus"], one["model"]) == (recipe, corpus, model)]:
         parts += ["Who is understood how well:", group_tables.by_group(by_group)]
