@@ -36,7 +36,7 @@ THREE, THREE_LARGE = (Side("residual-x3", side.recipe) for side in (HONEST, HONE
 THREE_EVERYDAY, THREE_EVERYDAY_LARGE = (Side("residual-x3", side.recipe) for side in (EVERYDAY, EVERYDAY_LARGE))
 SVM = Side("compare-svm", None)
 TAUGHT = Side("student", "honest-student")
-SHIPPED, SHIPPED_BEFORE = (Side("residual-emodb-crema-d", recipe) for recipe in ("everyday-large", "honest-large"))
+EVERYDAY_JOINT, HONEST_JOINT = (Side("residual-emodb-crema-d", recipe) for recipe in ("everyday-large", "honest-large"))
 WANTED: tuple[Wanted, ...] = (
     Wanted("student or its teacher, 6/5", STUDENT, TEACHER),
     Wanted("student or its teacher, 12/12", Side("student", "paper-12"), Side("teacher", "paper-12")),
@@ -63,7 +63,7 @@ WANTED: tuple[Wanted, ...] = (
     Wanted("three of everyday joined, of a large corpus, or ComParE and SVM", THREE_EVERYDAY_LARGE, SVM),
     Wanted("three of everyday joined, or three of honest", THREE_EVERYDAY, THREE),
     Wanted("three of everyday joined, of a large corpus, or three of honest", THREE_EVERYDAY_LARGE, THREE_LARGE),
-    Wanted("the shipped model, by everyday or by honest, elsewhere", SHIPPED, SHIPPED_BEFORE),
+    Wanted("everyday or honest, of EmoDB and CREMA-D, elsewhere", EVERYDAY_JOINT, HONEST_JOINT),
     Wanted("honest or its student", HONEST, Side("student", "honest-student-after-crema-d")),
     Wanted("honest, of a large corpus, or its student", HONEST_LARGE, Side("student", "honest-student-large")),
     Wanted("student whose feature is matched or not", TAUGHT, Side("student", "honest-student-unmatched")),
