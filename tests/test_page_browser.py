@@ -23,7 +23,7 @@ from serving import CLIPS, Running, serving
 
 CHROMIUM = Path("/usr/bin/chromium")
 AXE = Path(__file__).parents[1] / "web" / "node_modules" / "axe-core" / "axe.min.js"
-WITHIN = 2e-2  # of a probability: what int8 may differ from fp32 by
+WITHIN = 2e-2  # of a probability: what int8 may differ by, computed by another processor or in a tab
 RATE = 16_000
 SWITCHES = (
     *("--no-sandbox", "--disable-gpu", "--no-first-run"),
@@ -42,7 +42,7 @@ expect.set_options(timeout=60_000)
 
 @pytest.fixture(scope="module")
 def recognize() -> Recognizer:
-    return feltone.load(threads=1)
+    return feltone.load(precision=WEB_PRECISION, threads=1)
 
 
 @pytest.fixture(scope="module")

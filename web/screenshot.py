@@ -1,6 +1,6 @@
 """The picture of the page in the README: python web/screenshot.py writes docs/page.png.
 
-The longest bundled clip, in light colours, 1280 pixels wide. Needs playwright, Chromium and the built page
+A bundled clip, in light colours, 1280 pixels wide. Needs playwright, Chromium and the built page
 (`make web`).
 """
 
@@ -23,8 +23,8 @@ def main() -> None:
         with opened(Side("page", "int8", 1), chromium, Path(folder) / "page") as page:
             page.set_viewport_size(WINDOW)
             page.emulate_media(color_scheme="light", reduced_motion="reduce")
-            page.set_input_files("#file", str(CLIPS / "boredom.flac"))
-            expect(page.locator("#verdict .where")).to_contain_text("boredom, ")
+            page.set_input_files("#file", str(CLIPS / "fear.flac"))
+            expect(page.locator("#verdict .where")).to_contain_text("fear, ")
             page.evaluate("() => { document.querySelector('.cost').textContent = '' }")  # another one every time
             page.screenshot(path=PICTURE)
         chromium.close()
