@@ -24,7 +24,7 @@ from feltone.features import DEFAULT, FeatureConfig, Image, Waveform
 Rows = NDArray[np.float32]
 
 REACH_SECONDS = 0.015
-"""Of the resampling filter to either side of a sample; beyond it the filter weighs next to nothing, at any rate served."""
+"""Of the resampling filter to either side of a sample; beyond it the filter weighs next to nothing at any rate."""
 
 
 class RollingImage:
