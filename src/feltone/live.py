@@ -107,7 +107,10 @@ class LiveResampler:
 
     def __init__(self, rate: int, to: int) -> None:
         """Args: both in Hz."""
+        import soxr
+
         both = gcd(rate, to)
+        self._resample = soxr.resample
         self._rate, self._to = rate, to
         self._step, self._made = rate // both, to // both  # samples in which the grids of the two rates meet
         self._reach = round(REACH_SECONDS * to)
@@ -116,13 +119,11 @@ class LiveResampler:
 
     def push(self, samples: Waveform) -> Waveform:
         """Hear more: mono float32, shape (samples,), any number; what is certain by now, at the other rate."""
-        import soxr
-
         self._held = np.concatenate([self._held, samples])
         certain = len(self._held) * self._to // self._rate - self._reach
         if certain <= self._given:
             return np.zeros(0, np.float32)
-        given: Waveform = soxr.resample(self._held, self._rate, self._to)[self._given : certain]
+        given: Waveform = self._resample(self._held, self._rate, self._to)[self._given : certain]
         past = max(0, certain - self._reach) // self._made  # meetings that lie further back than the filter reaches
         self._held = self._held[past * self._step :]
         self._given = certain - past * self._made
