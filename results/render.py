@@ -1,4 +1,4 @@
-"""Bring every number in the documents and the shipped models' cards up to date with the files in results/.
+"""Bring the numbers and pictures of the documents and the shipped models' cards up to date with the files in results/.
 
 Comparisons are computed from the tested folds below results/accuracy/folds/ and kept in results/comparisons.json,
 scores by group of speakers and by confidence in results/groups.json.
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import cards
 import not_run
+import pictures
 import reconstruction_tables
 import scale_tables
 import speed_tables
@@ -263,14 +264,16 @@ def main() -> int:
     wanted[ROOT / "results" / "comparisons.json"] = json.dumps(compared, indent=1) + "\n"
     wanted[ROOT / "results" / "groups.json"] = json.dumps(by_speaker, indent=1) + "\n"
     stale = [file for file, text in wanted.items() if not file.is_file() or file.read_text() != text]
+    faded = [one for one in pictures.pictures(ROWS, by_speaker) if one.stale]
+    named = [file.relative_to(ROOT) for file in (*stale, *(one.file for one in faded))]
     if "--check" in sys.argv:
-        print(
-            *(f"{file.relative_to(ROOT)}: not up to date with results/; run: make results" for file in stale), sep="\n"
-        )
-        return len(stale) > 0
+        print(*(f"{file}: not up to date with results/; run: make results" for file in named), sep="\n")
+        return len(named) > 0
     for file in stale:
         write_text(file, wanted[file])
-        print(f"{file.relative_to(ROOT)}: written")
+    for one in faded:
+        one.write()
+    print(*(f"{file}: written" for file in named), sep="\n")
     for folder in (file.parent for file in of_models if file in stale):  # a card is sealed with the rest
         artifact.seal(folder, json.loads((folder / artifact.DESCRIPTION).read_text()))
     return 0

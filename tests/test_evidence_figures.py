@@ -1,8 +1,10 @@
 """Figures of the evidence: what they show is what was computed, and a wrong request is one clear line."""
 
 import doctest
+import importlib
 import io
 import json
+import re
 from pathlib import Path
 
 import matplotlib.figure
@@ -11,15 +13,17 @@ import pytest
 import torch
 from PIL import Image
 
+import pages
 from feltone.doors import cli
 from feltone.errors import ConfigError
 from feltone.files import write_json
-from feltone.lab import corpora, cost_plane, feature_map, positions, study_tables, trained
+from feltone.lab import corpora, cost_plane, feature_map, figures, positions, study_tables, trained
 from feltone.lab.corpora import Clip
 from feltone.lab.evidence_figures import draw_attention, draw_confusion, draw_features, draw_plane, draw_positions
 from feltone.lab.experiment import Experiment
 from feltone.lab.models import build, variant
 from feltone.lab.protocols import PAPER_WARNING
+from feltone.lab.published import EMOBOX
 from feltone.lab.recipes import Recipe
 from feltone.lab.training.folder import save_weights, settings
 from feltone.lab.training.machine import Machine
@@ -237,23 +241,32 @@ def test_the_plane_holds_every_row_with_a_cost_and_the_published_ones_under_pape
     rows = [
         made_row(**facts, protocol="clean"),
         made_row(**facts, model="septr", recipe="septr"),
+        made_row(**facts, model="teacher", folds=5),  # three are missing
         made_row(**facts | {"macs": None}, model="compare-svm", recipe="compare-svm"),
         made_row(**facts, corpus="savee"),
     ]
-    drawn = draw_plane(rows, "emodb")
-    panels = drawn.numbers["panels"]
+    drawn = draw_plane(rows, ["emodb"]).numbers
+    panels = drawn["panels"]["emodb"]
     assert list(panels) == ["paper", "clean", "emobox"]
     assert {(p["name"], p["wa"]) for p in panels["paper"]} >= {("septr", 0.9275), ("student", 0.9976)}
     assert all(point["published"] for point in panels["paper"])
     assert [point["name"] for point in panels["emobox"]] == ["septr"]
+    assert drawn["levels"]["emodb"] == {
+        "paper": {},
+        "clean": {},
+        "emobox": {"compare-svm": 0.8321, EMOBOX[0].model: 0.8314},
+    }
+    assert {"compare-svm", EMOBOX[0].model} <= set(texts)
     assert any(PAPER_WARNING[:40] in " ".join(text.split()) for text in texts) and "hollow: published" in texts
+    assert "WA" in texts
+    assert set(draw_plane(rows, ["savee", "emodb"]).numbers["panels"]) == {"savee", "emodb"}
 
 
-def test_where_listeners_were_asked_the_plane_shows_what_they_heard(texts: list[str]) -> None:
-    draw_plane([made_row(corpus="crema-d", macs=1e9, parameters=1)], "crema-d")
-    assert "listeners, per vote" in texts
+def test_the_plane_shows_what_listeners_heard_and_that_audio_is_reconstructed(texts: list[str]) -> None:
+    draw_plane([made_row(corpus="crema-d", audio="reconstructed", macs=1e9, parameters=1)], ["crema-d"])
+    assert {"listeners, per vote", "WA (audio: reconstructed)"} <= set(texts)
     with pytest.raises(ConfigError, match="nothing is known of its accuracy"):
-        draw_plane([], "tess")
+        draw_plane([], ["tess"])
 
 
 def test_the_command_draws_and_writes_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -286,3 +299,25 @@ def test_the_command_draws_what_runs_show(
         picture = tmp_path / f"{verb}.png"
         assert cli.run(["figure", verb, str(run), "--corpus", "emodb", *options, "--out", str(picture)]) == 0
         assert size(picture.read_bytes())[0] > 500
+
+
+def test_a_picture_is_drawn_again_when_its_numbers_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "results")
+    pictures = importlib.import_module("pictures")
+    drawn = figures.confusion([[3, 1], [0, 4]], ["anger", "joy"], "x")
+    picture = pictures.Picture(tmp_path / "x.png", {"confusion": [[3, 1], [0, 4]]}, lambda: drawn)
+    assert picture.stale
+    picture.write()
+    assert not picture.stale
+    assert picture._replace(numbers={"confusion": [[4, 0], [0, 4]]}).stale
+    with Image.open(picture.file) as kept, Image.open(io.BytesIO(drawn)) as whole:
+        np.testing.assert_array_equal(kept.convert("RGB"), whole.convert("RGB"))
+
+
+def test_every_picture_of_the_evidence_is_shown_in_a_document() -> None:
+    shown = {
+        name
+        for page in pages.documents()
+        for name in re.findall(r"results/figures/([^)]+)\)", page.read_text(encoding="utf-8"))
+    }
+    assert shown == {file.name for file in (ROOT / "results" / "figures").iterdir()}

@@ -115,16 +115,16 @@ def features(
 
 
 @figure.command()
-@click.option("--corpus", required=True, help="Whose rows.")
+@click.option("--corpus", "corpora", multiple=True, required=True, help="Whose rows; once per corpus.")
 @click.option("--rows", type=PATH, default="results/accuracy", help="Folder of rows.")
 @out
 @numbers
-def plane(corpus: str, rows: Path, out: Path, numbers: Path | None) -> None:
+def plane(corpora: tuple[str, ...], rows: Path, out: Path, numbers: Path | None) -> None:
     """Accuracy against multiply-adds of all models that have a row."""
     from feltone.lab.evidence_figures import draw_plane
     from feltone.lab.tables import read_rows
 
-    write_drawn(draw_plane(read_rows(rows), corpus), out, numbers)
+    write_drawn(draw_plane(read_rows(rows), corpora), out, numbers)
 
 
 @figure.command()

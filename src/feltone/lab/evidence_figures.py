@@ -15,6 +15,7 @@ from feltone.lab import (
     cost_plane,
     dataset,
     feature_map,
+    figure_plane,
     figures,
     figures_evidence,
     group_tables,
@@ -153,12 +154,11 @@ def draw_features(folder: Path, experiment: Experiment, cache: Path, *, method: 
     return Drawn(png, {"samples": len(data.targets), "mean_absolute_difference": feature_map.distances(found)})
 
 
-def draw_plane(rows: Sequence[Mapping[str, Any]], corpus: str) -> Drawn:
-    """Accuracy against multiply-adds of everything that has a row on a corpus, the paper's own figures hollow."""
-    panels = cost_plane.panels(rows, corpus)
-    warning = PAPER_WARNING if "paper" in panels else None
-    png = figures_evidence.plane(panels, f"Cost and accuracy on {corpus}", warning, cost_plane.listeners(corpus))
-    return Drawn(png, {"panels": panels})
+def draw_plane(rows: Sequence[Mapping[str, Any]], corpora: Sequence[str]) -> Drawn:
+    """Accuracy against multiply-adds of everything that has a row on these corpora, the paper's own figures hollow."""
+    found = cost_plane.of_corpora(rows, corpora)
+    warning = PAPER_WARNING if any("paper" in panels for panels in found["panels"].values()) else None
+    return Drawn(figure_plane.draw(**found, warning=warning), found)
 
 
 def draw_confusion(file: Path) -> Drawn:

@@ -19,6 +19,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 COLOURS = BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
 GREY = "#8C959F"
+PALETTE = (*COLOURS, "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31", "#7570B3")  # Okabe & Ito's first
+SHAPES = "osD^vP*Xh"  # of the marks of PALETTE's colours
 LOOK = {
     "font.size": 9.0,
     "axes.titlesize": 10.0,
@@ -197,6 +199,16 @@ def percent(axes: Axes, which: Literal["x", "y"]) -> None:
     axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     axes.grid(True, axis=which)
     axes.set_axisbelow(True)
+
+
+def style(k: int) -> tuple[str, str]:
+    """Colour and marker of the k-th of many; past the palette the markers move on by one, so that pairs differ."""
+    return PALETTE[k % len(PALETTE)], SHAPES[(k + k // len(PALETTE)) % len(SHAPES)]
+
+
+def key(axes: Axes, name: str, look: tuple[str, str], face: str | None = None) -> Any:
+    """An entry of a legend: a mark of this colour and shape, filled unless `face` says otherwise."""
+    return axes.plot([], [], look[1], color=look[0], markerfacecolor=face or look[0], label=name)[0]
 
 
 def png(draw: Any, inches: tuple[float, float], title: str, warning: str | None) -> bytes:

@@ -1,4 +1,4 @@
-"""The pictures behind the evidence, as PNG bytes: attention masks, positions, features, cost against accuracy.
+"""The pictures behind the evidence, as PNG bytes: attention masks, positions, features, sureness.
 
 Looks and colours are those of `figures.py`; what is drawn is computed elsewhere (`attention_study.py`, `positions.py`,
 `feature_map.py`), so that every picture can be drawn from plain values.
@@ -10,25 +10,12 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
-from feltone.lab.figures import BLUE, GREEN, GREY, VERMILION, percent, png
+from feltone.lab.figures import GREY, PALETTE, SHAPES, key, percent, png, style
 
 Floats = NDArray[np.floating]
 
-PALETTE = (
-    BLUE,
-    VERMILION,
-    GREEN,
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#000000",
-    "#8C6D31",
-    "#7570B3",
-)  # Okabe & Ito's first
-SHAPES = "osD^vP*Xh"
 MASK, IMAGE = "inferno", "Greys"
 
 
@@ -122,7 +109,7 @@ def features(
         grid = figure.subplots(1, len(points), sharex=True, sharey=True, squeeze=False)[0]
         for axes, (name, where) in zip(grid, points.items(), strict=True):
             for k, label in enumerate(labels):
-                colour, marker = _style(k)
+                colour, marker = style(k)
                 size = 44 if marker in "*P" else 24
                 look = {"color": colour, "marker": marker, "s": size, "linewidths": 0.4, "edgecolors": "white"}
                 axes.scatter(*where[truth == k].T, label=label, **look)
@@ -134,54 +121,6 @@ def features(
         grid[-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.02), handletextpad=0.2)
 
     return png(draw, (3.5 * len(points) + 1.4, 3.9), title, warning)
-
-
-def plane(
-    panels: Mapping[str, Sequence[Mapping[str, Any]]],
-    title: str,
-    warning: str | None,
-    line: tuple[str, float] | None = None,
-) -> bytes:
-    """Accuracy against multiply-adds, one panel per protocol.
-
-    Args:
-        panels: protocol -> points: `name`, `macs`, `wa`, `ci95` (None where not known) and `published`.
-        title: of the figure.
-        warning: what must be read with it.
-        line: a level to draw in every panel: what it is, and its WA.
-    """
-    names = sorted({point["name"] for points in panels.values() for point in points})
-    costs = [point["macs"] for points in panels.values() for point in points]
-    lowest = min(
-        [low for points in panels.values() for p in points for low in (p["wa"], (p["ci95"] or [1])[0])]
-        + ([line[1]] if line else [])
-    )
-
-    def draw(figure: Figure) -> None:
-        grid = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
-        for axes, (protocol, points) in zip(grid, panels.items(), strict=True):
-            if line:
-                axes.axhline(line[1], color=GREY, linestyle="--", linewidth=1)
-                place: Any = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "ha": "right"}
-                axes.annotate(line[0], (0.98, line[1]), (0, 3), fontsize=7.5, color="#57606A", **place)
-            for point in points:
-                _point(axes, point, names.index(point["name"]))
-            axes.set_xscale("log")
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda macs, _: f"{macs / 1e9:g} G"))
-            axes.xaxis.set_minor_formatter(NullFormatter())
-            axes.set(
-                xlim=(min(costs) / 1.8, max(costs) * 1.8), ylim=(max(0, lowest - 0.04), 1.01), xlabel="multiply–adds"
-            )
-            axes.set_title(protocol)
-            axes.grid(True, axis="x")
-            percent(axes, "y")
-        grid[0].set_ylabel("WA")
-        handles = [_key(grid[0], name, _style(k)) for k, name in enumerate(names)]
-        if any(point["published"] for points in panels.values() for point in points):
-            handles.append(_key(grid[0], "hollow: published", (GREY, "o"), "none"))
-        grid[-1].legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.02))
-
-    return png(draw, (2.3 * len(panels) + 2.6, 3.7), title, warning)
 
 
 def coverage(panels: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], title: str) -> bytes:
@@ -211,7 +150,7 @@ def coverage(panels: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], ti
                 axes.set_ylabel("WA among them")
         for axes in grid[max(0, len(panels) - columns) : len(panels)]:  # nothing is drawn below these
             axes.tick_params(labelbottom=True)
-        handles = [_key(grid[0], name, _style(k)) for k, name in enumerate(names)]
+        handles = [key(grid[0], name, style(k)) for k, name in enumerate(names)]
         grid[columns - 1].legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.02))
 
     return png(draw, (2.5 * columns + 1.3, 2.9 * lines + 0.5), title, None)
@@ -219,7 +158,7 @@ def coverage(panels: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], ti
 
 def _covered(axes: Axes, points: Sequence[Mapping[str, Any]], k: int) -> None:
     """One network's curve, with its interval as a band where there is one."""
-    colour, marker = _style(k)
+    colour, marker = style(k)
     known = [(point["coverage"], *point["wa_ci95"]) for point in points if None not in point["wa_ci95"]]
     axes.fill_between(*np.array(known).reshape(-1, 3).T, color=colour, alpha=0.12, linewidth=0)
     axes.plot(*zip(*((point["coverage"], point["wa"]) for point in points), strict=True), f"-{marker}", color=colour)
@@ -271,21 +210,3 @@ def _once(axes: Axes) -> tuple[list[Any], list[str]]:
     handles, labels = axes.get_legend_handles_labels()
     by_label = dict(zip(labels, handles, strict=True))
     return list(by_label.values()), list(by_label)
-
-
-def _point(axes: Axes, point: Mapping[str, Any], k: int) -> None:
-    colour, marker = _style(k)
-    if point["ci95"]:
-        axes.vlines(point["macs"], *point["ci95"], color=colour, linewidth=1.2, alpha=0.7)
-    face = "none" if point["published"] else colour
-    axes.plot(point["macs"], point["wa"], marker, color=colour, markerfacecolor=face, markersize=7)
-
-
-def _key(axes: Axes, name: str, style: tuple[str, str], face: str | None = None) -> Any:
-    """An entry of a legend."""
-    return axes.plot([], [], style[1], color=style[0], markerfacecolor=face or style[0], label=name)[0]
-
-
-def _style(k: int) -> tuple[str, str]:
-    """Colour and marker of the k-th of many; past the palette the markers move on by one, so that pairs differ."""
-    return PALETTE[k % len(PALETTE)], SHAPES[(k + k // len(PALETTE)) % len(SHAPES)]
