@@ -103,6 +103,19 @@ def test_an_unknown_corpus_lists_the_known() -> None:
 # --- reading ---
 
 
+def test_some_speakers_are_the_first_by_name_with_all_their_clips(synthetic_emodb: Path) -> None:
+    every = corpora.read("emodb", synthetic_emodb)
+    speakers = sorted({clip.speaker for clip in every})
+    for count in (1, len(speakers)):
+        expected = [clip for clip in every if clip.speaker in speakers[:count]]
+        assert corpora.read(f"emodb@{count}", synthetic_emodb) == expected
+    for wrong in ("emodb@0", "emodb@", "emodb@two", f"emodb@{len(speakers) + 1}"):
+        with pytest.raises(CorpusError, match=rf"'{wrong}': after @ .* 1 to {len(speakers)}"):
+            corpora.read(wrong, synthetic_emodb)
+    with pytest.raises(CorpusError, match="corpus 'nope' is not known"):
+        corpora.read("nope@2", synthetic_emodb)
+
+
 def test_both_savee_layouts_give_the_same_clips(tmp_path: Path) -> None:
     for speaker in ("DC", "KL"):
         write(tmp_path / "flat" / f"{speaker}_sa07.wav")

@@ -246,6 +246,7 @@ def test_the_hub_learns_from_a_card_what_it_asks(name: str) -> None:
     assert both["license"] == said["license"]
     own = header_of(card.write(description_of(name, "manifest"), None))
     assert own["license"] == "other" and own["datasets"] == [name]
+    assert header_of(card.write(description_of(f"{name}@2"), None)) == said
 
 
 def test_scores_in_a_card_name_their_protocol_and_carry_its_warning() -> None:

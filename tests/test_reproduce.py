@@ -164,6 +164,9 @@ def test_a_corpus_that_cannot_be_divided_is_named_and_the_others_go_on(
     told = capsys.readouterr()
     assert ["paper", "emodb", "clean"] in [line.split()[:3] for line in told.out.splitlines()]
     assert "savee under clean" in told.err and "emodb under emobox" in told.err
+    arguments[arguments.index("emodb")] = "emodb@99"
+    assert cli.run(arguments) == 2
+    assert "nothing of this is possible; emodb@99 under clean: corpus 'emodb@99'" in capsys.readouterr().err
 
 
 def test_a_row_under_paper_carries_its_warning(
@@ -281,7 +284,7 @@ def test_recipes_for_honest_protocols_are_asked_for_where_they_mean_something() 
     assert {protocol for *_, protocol in asked} == {"clean", "emobox", "speaker"}
     assert {corpus for recipe, corpus, _ in asked if "large" in recipe} == {"crema-d"}
     assert not [one for one in asked if one[1] in recipes.recipe(one[0]).corpora_before]
-    joined = tasks.tasks("honest", corpora=["emodb+crema-d", "emodb+savee"], wanted=["speaker"])
+    joined = tasks.tasks("honest", corpora=["emodb+crema-d", "emodb+savee", "crema-d@6"], wanted=["speaker"])
     assert all(("large" in task.recipe) == ("crema-d" in task.corpus) for task in joined) and len(joined) > 2
     ablated = tasks.tasks("ablation", corpora=["emodb", "crema-d"])
     assert {task.recipe for task in ablated} > {f"honest-{name}-after-crema-d" for name in recipes.ABLATIONS}

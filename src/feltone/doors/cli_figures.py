@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 out = click.option("--out", type=PATH, required=True, help="The picture to write (PNG).")
 numbers = click.option("--numbers", type=PATH, help="Also write the numbers it shows here (JSON).")
-corpus = click.option("--corpus", required=True, help="A known corpus, several joined by +, or `manifest`.")
+corpus = click.option(
+    "--corpus",
+    required=True,
+    help="A known corpus, CORPUS@N for N of its speakers, several joined by +, or `manifest`.",
+)
 data = click.option(
     "--data", type=PATH, envvar="FELTONE_DATA", required=True, help="Folder of the corpora, or a manifest."
 )

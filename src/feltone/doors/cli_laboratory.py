@@ -35,7 +35,11 @@ def prepare(corpus: str, root: Path, as_json: bool, seed: int) -> int:
 
 @click.command()
 @click.argument("recipe", metavar="RECIPE")
-@click.option("--corpus", required=True, help="A known corpus, several joined by +, or `manifest`.")
+@click.option(
+    "--corpus",
+    required=True,
+    help="A known corpus, CORPUS@N for N of its speakers, several joined by +, or `manifest`.",
+)
 @click.option("--data", type=PATH, envvar="FELTONE_DATA", required=True, help="Folder of the corpora, or a manifest.")
 @click.option(
     "--protocol",

@@ -11,7 +11,9 @@ from feltone.errors import ConfigError
 @click.command()
 @click.argument("what", metavar="WHAT")
 @click.option("--data", type=PATH, envvar="FELTONE_DATA", required=True, help="Folder of the corpora.")
-@click.option("--corpus", multiple=True, help="Only these corpora, or several joined by + (repeatable).")
+@click.option(
+    "--corpus", multiple=True, help="Only these corpora, CORPUS@N for N speakers, or several joined by + (repeatable)."
+)
 @click.option("--protocol", multiple=True, help="Only these protocols (repeatable).")
 @click.option("--recipe", multiple=True, help="Only these recipes (repeatable).")
 @click.option("--fold", type=int, multiple=True, help="Only these folds (repeatable).")

@@ -14,7 +14,7 @@ from feltone.artifact import DESCRIPTION, Artifact, load
 from feltone.doors import console
 from feltone.errors import ConfigError, FeltoneError
 from feltone.lab import ledger
-from feltone.lab.corpora import CORPORA
+from feltone.lab.corpora import CORPORA, whole
 
 CARD = "README.md"
 NAME = re.compile(r"[\w.-]+/[\w.-]+")
@@ -71,7 +71,7 @@ def files_of(artifact: Artifact) -> list[Path]:
 
 def refuse_what_may_not_be_shared(artifact: Artifact, may_share: bool) -> None:
     """Raise `ConfigError` for a model trained on recordings whose terms do not let its weights be shared."""
-    told = set(str(artifact.description["origin"]["corpus"]).split("+"))
+    told = set(map(whole, str(artifact.description["origin"]["corpus"]).split("+")))
     seen = {clip.corpus for clip in ledger.read(artifact.folder)} | told
     closed = [CORPORA[name] for name in sorted(seen & set(CORPORA)) if not CORPORA[name].shippable]
     if closed:

@@ -10,6 +10,7 @@ from typing import Any
 from feltone.doors import console
 from feltone.doors.cli_figures import write_drawn
 from feltone.doors.laboratory import headline
+from feltone.errors import ConfigError
 from feltone.lab import evidence_figures, reproduce
 from feltone.lab.dataset import cache_folder
 from feltone.lab.experiment import Material
@@ -41,9 +42,14 @@ def reproduce_rows(
 
     With `minutes`, no group of runs is begun that would not be through by then, judged by the steps measured for the
     plan and by how the groups before it kept to that. With the address of a Ray cluster, `ray`, its nodes train.
+
+    Raises:
+        ConfigError: nothing of what is wanted can be made of these corpora.
     """
     begun = time.monotonic()
     planned, impossible = reproduce.plan(wanted, data, results)
+    if impossible and not planned:
+        raise ConfigError(f"nothing of this is possible; {'; '.join(impossible)}")
     todo = [one for one in planned if not one.done]
     # The machine that plans may be another kind than those that train.
     seconds = paces(todo, machine if ray is None else replace(machine, accelerator=best_accelerator()))

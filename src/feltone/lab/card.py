@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from feltone.lab.corpora import CORPORA
+from feltone.lab.corpora import CORPORA, whole
 
 LANGUAGES = {"German": "de", "English": "en"}
 """Language of a corpus -> its code, as hubs write it."""
@@ -102,7 +102,7 @@ def header(description: Mapping[str, Any], rows: Iterable[Mapping[str, Any]] = (
         description: what `artifact.json` says.
         rows: results of networks of the same recipe.
     """
-    names = [*description["origin"]["corpus"].split("+"), *_before(description["origin"]["recipe"])]
+    names = [*map(whole, description["origin"]["corpus"].split("+")), *_before(description["origin"]["recipe"])]
     known = [CORPORA[name] for name in names if name in CORPORA]
     free = len(known) == len(names) and all(corpus.shippable for corpus in known)
     other = {"license": "other", "license_name": "terms-of-the-recordings", "license_link": "README.md"}

@@ -191,9 +191,11 @@ def row_file(corpus: str, protocol: str, model: str, variant: str | None = None)
     'emodb__emobox__student__int8.json'
     """
     parts = [corpus, protocol, model, *([variant] if variant else [])]
-    bad = [part for part in parts if not re.fullmatch(r"[A-Za-z0-9.+-]+(_[A-Za-z0-9.+-]+)*", part)]
+    bad = [part for part in parts if not re.fullmatch(r"[A-Za-z0-9.+@-]+(_[A-Za-z0-9.+@-]+)*", part)]
     if bad:
-        raise ConfigError(f"'{bad[0]}' cannot stand in a file name: letters, digits, '.', '+', '-' and single '_' can")
+        raise ConfigError(
+            f"'{bad[0]}' cannot stand in a file name: letters, digits, '.', '+', '-', '@' and single '_' can"
+        )
     return "__".join(parts) + ".json"
 
 

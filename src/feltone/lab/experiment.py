@@ -46,14 +46,14 @@ class Material:
 
     @classmethod
     def read(cls, names: str, data: Path) -> "Material":
-        """Corpora by name, joined by `+`, below a folder; or `manifest` and the manifest's path."""
+        """Corpora (or some speakers of them) joined by `+`, below a folder; or `manifest` and the manifest's path."""
         if names == manifest.NAME and str(data) == os.environ.get("FELTONE_DATA"):
             raise ConfigError("manifest: name your table or folder of recordings with --data, not by FELTONE_DATA")
         clips: list[Clip] = []
         known = []
         for name in names.split("+"):
             clips += corpora.read(name, data)
-            known += [CORPORA[name]] if name in CORPORA else []
+            known += [CORPORA[of]] if (of := corpora.whole(name)) in CORPORA else []
         source = {key: " / ".join(getattr(c, key) for c in known) for key in ("title", "licence", "citation")}
         own = {"title": f"a manifest ({data.name})", "licence": "the owner's", "citation": ""}
         return cls(names, tuple(clips), source if known else own)

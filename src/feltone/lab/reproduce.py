@@ -73,19 +73,20 @@ def steps_of(made: Recipe, samples: int) -> dict[str, int]:
 
 
 def plan(wanted: Sequence[Task], data: Path, results: Path) -> tuple[list[Planned], list[str]]:
-    """Every job of some tasks, in order; and a line for every task that a corpus cannot be divided for."""
+    """Every job of some tasks, in order; and a line for what a corpus cannot be divided for."""
     read = cache(lambda corpus: Material.read(corpus, data))
-    planned, impossible = [], []
+    planned: list[Planned] = []
+    impossible: dict[str, None] = {}  # of several recipes one line
     for task in wanted:
         try:
             material = read(task.corpus)
             jobs = list(_jobs(task, material, data))
         except (CorpusError, ProtocolError) as fault:
-            impossible.append(f"{task.corpus} under {task.protocol}: {fault}")
+            impossible[f"{task.corpus} under {task.protocol}: {fault}"] = None
             continue
         made = recipe(task.recipe)
         planned += [Planned(task, job, material, made, is_done(task, job, results)) for job in jobs]
-    return planned, impossible
+    return planned, list(impossible)
 
 
 def ahead(group: Sequence[Planned], machine: Machine, cache: Path) -> dict[Path, Ahead]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from feltone.errors import ConfigError
+from feltone.lab.corpora import whole
 from feltone.lab.recipes import ABLATIONS
 
 PROTOCOLS = ("paper", "clean", "emobox", "speaker", "sentence")
@@ -119,5 +120,5 @@ def tasks(
 
 def suits(name: str, corpus: str) -> bool:
     """Whether a recipe is for a corpus: thousands of clips have one of their own, and nothing learns from itself."""
-    large = any(one in LARGE for one in corpus.split("+"))
+    large = any(whole(one) in LARGE for one in corpus.split("+"))
     return name not in {*BEYOND, *OF_PARTS} or ("large" in name) == large

@@ -1,9 +1,10 @@
 """Corpora by name. A new corpus is one file beside this one and one row in `CORPORA`.
 
-The name `manifest` stands for a user's own recordings (`manifest.py`).
+The name `manifest` stands for a user's own recordings (`manifest.py`), and `crema-d@6` for the clips of six of its
+speakers, the first by name: for what a whole corpus is too large for.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from feltone.errors import CorpusError
@@ -16,7 +17,9 @@ CORPORA: Mapping[str, Corpus] = {
     corpus.name: corpus for corpus in (emodb.CORPUS, ravdess.CORPUS, crema_d.CORPUS, savee.CORPUS, tess.CORPUS)
 }
 
-__all__ = ["CORPORA", "Clip", "Corpus", "audio_of", "audio_together", "find", "manifest_digest", "read"]
+SOME = "@"  # between a corpus' name and how many of its speakers are meant
+
+__all__ = ["CORPORA", "Clip", "Corpus", "audio_of", "audio_together", "find", "manifest_digest", "read", "whole"]
 
 
 def find(name: str) -> Corpus:
@@ -28,12 +31,29 @@ def find(name: str) -> Corpus:
     return CORPORA[name]
 
 
+def whole(name: str) -> str:
+    """The corpus that a name is of: `crema-d` for `crema-d@6` and for itself."""
+    return name.partition(SOME)[0]
+
+
 def read(name: str, root: Path) -> list[Clip]:
     """Clips of the corpus `name` below `root` (its own folder, or the folder that holds it), sorted by name.
 
     With the name `manifest`, `root` is a table of recordings or a folder with one subfolder per label.
     """
-    return manifest.read(root) if name == manifest.NAME else _corpus.read(find(name), root)
+    of, some, speakers = name.partition(SOME)
+    clips = manifest.read(root) if of == manifest.NAME else _corpus.read(find(of), root)
+    return _of_speakers(clips, speakers, name) if some else clips
+
+
+def _of_speakers(clips: Sequence[Clip], wanted: str, name: str) -> list[Clip]:
+    there = sorted({clip.speaker for clip in clips if clip.speaker is not None})
+    if not wanted.isdecimal() or not 1 <= int(wanted) <= len(there):
+        raise CorpusError(
+            f"corpus '{name}': after {SOME} stands how many of its speakers are meant, here 1 to {len(there)}"
+        )
+    chosen = set(there[: int(wanted)])
+    return [clip for clip in clips if clip.speaker in chosen]
 
 
 def audio_of(clips: Iterable[Clip]) -> str:
