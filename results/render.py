@@ -267,13 +267,15 @@ def main() -> int:
     faded = [one for one in pictures.pictures(ROWS, by_speaker) if one.stale]
     named = [file.relative_to(ROOT) for file in (*stale, *(one.file for one in faded))]
     if "--check" in sys.argv:
-        print(*(f"{file}: not up to date with results/; run: make results" for file in named), sep="\n")
+        for file in named:
+            print(f"{file}: not up to date with results/; run: make results")
         return len(named) > 0
     for file in stale:
         write_text(file, wanted[file])
     for one in faded:
         one.write()
-    print(*(f"{file}: written" for file in named), sep="\n")
+    for file in named:
+        print(f"{file}: written")
     for folder in (file.parent for file in of_models if file in stale):  # a card is sealed with the rest
         artifact.seal(folder, json.loads((folder / artifact.DESCRIPTION).read_text()))
     return 0

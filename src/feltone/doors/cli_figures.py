@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from feltone.doors.options import PATH
+from feltone.doors.options import PATH, corpus
 from feltone.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,11 +15,6 @@ if TYPE_CHECKING:
 
 out = click.option("--out", type=PATH, required=True, help="The picture to write (PNG).")
 numbers = click.option("--numbers", type=PATH, help="Also write the numbers it shows here (JSON).")
-corpus = click.option(
-    "--corpus",
-    required=True,
-    help="A known corpus, CORPUS@N for N of its speakers, several joined by +, or `manifest`.",
-)
 data = click.option(
     "--data", type=PATH, envvar="FELTONE_DATA", required=True, help="Folder of the corpora, or a manifest."
 )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from feltone.doors.options import PATH, as_json, data, folds, folds_from
+from feltone.doors.options import PATH, as_json, corpus, data, folds, folds_from
 from feltone.errors import ConfigError
 
 
@@ -35,11 +35,7 @@ def prepare(corpus: str, root: Path, as_json: bool, seed: int) -> int:
 
 @click.command()
 @click.argument("recipe", metavar="RECIPE")
-@click.option(
-    "--corpus",
-    required=True,
-    help="A known corpus, CORPUS@N for N of its speakers, several joined by +, or `manifest`.",
-)
+@corpus
 @click.option("--data", type=PATH, envvar="FELTONE_DATA", required=True, help="Folder of the corpora, or a manifest.")
 @click.option(
     "--protocol",

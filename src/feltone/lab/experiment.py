@@ -47,7 +47,7 @@ class Material:
     @classmethod
     def read(cls, names: str, data: Path) -> "Material":
         """Corpora (or some speakers of them) joined by `+`, below a folder; or `manifest` and the manifest's path."""
-        if names == manifest.NAME and str(data) == os.environ.get("FELTONE_DATA"):
+        if corpora.whole(names) == manifest.NAME and str(data) == os.environ.get("FELTONE_DATA"):
             raise ConfigError("manifest: name your table or folder of recordings with --data, not by FELTONE_DATA")
         clips: list[Clip] = []
         known = []
