@@ -81,6 +81,20 @@ def test_folds_that_are_missing_and_audio_that_is_not_the_original_are_said() ->
     assert line[1] == "CREMA-D (ours: reconstructed audio)" and line[5].endswith("(2 of 5 folds)")
 
 
+def test_a_part_of_a_corpus_has_a_line_behind_the_whole_that_names_it() -> None:
+    rows = [
+        row(protocol="paper", corpus=corpus, audio="reconstructed", wa=made_row()["wa"] | {"mean": wa})
+        for corpus, wa in (("crema-d@6", 0.7), ("crema-d@6+emodb", 0.8), ("emodb+crema-d@6", 0.9))
+    ]
+    table = lines_of(paper_table(3, rows, COSTS))
+    found = [line[1:4] for line in table if len(line) == 8 and line[0] == "student of it"]
+    assert [line[0] for line in found][-2:] == ["CREMA-D", "CREMA-D (ours: 6 speakers, reconstructed audio)"]
+    assert found[-2][2] == "not run" and found[-1][1] == "95.24" and found[-1][2].startswith("70.0")
+    assert not {"80.0", "90.0"} & {cell[:4] for line in found for cell in line}
+    cost = next(line for line in table if len(line) == 5 and line[0] == "student of it")
+    assert cost[4] == "CREMA-D (ours: 6 speakers) under `paper` 5,389 (a machine), 64 (another)"
+
+
 def test_cost_is_that_of_the_row_else_of_the_variant_and_training_is_of_a_run_on_each_machine() -> None:
     table = lines_of(paper_table(3, [row(protocol="clean")], COSTS))
     by_name = {line[0]: line[1:] for line in table if len(line) == 5}

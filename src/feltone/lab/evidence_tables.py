@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from feltone.lab import published, tables
+from feltone.lab.corpora import SOME, whole
 from feltone.lab.evaluate import name_of
 from feltone.lab.protocols import PAPER_WARNING
 from feltone.lab.published import EMOBOX, LISTENERS, PAPER_TABLES, Published
@@ -39,11 +40,11 @@ def paper_table(number: int, rows: Sequence[Row], costs: Mapping[str, Row]) -> s
             [
                 line.row,
                 corpus_of(corpus, rows),
-                f"{line.wa[corpus]:.2f}",
+                f"{line.wa[whole(corpus)]:.2f}",
                 *(score(found(rows, line, corpus, name)) for name in BESIDE),
             ]
             for line in lines
-            for corpus in line.wa
+            for corpus in _with_parts(line.wa, rows)
         ],
         left=2,
     )
@@ -181,9 +182,11 @@ def probability(p: float) -> str:
 
 
 def corpus_of(corpus: str, rows: Iterable[Row]) -> str:
-    """A corpus' title, with what was done to the audio that we have of it."""
-    said = {row["audio"] for row in rows if row["corpus"] == corpus} - {"original"}
-    return f"{TITLES[corpus]} (ours: {', '.join(sorted(said))} audio)" if said else TITLES[corpus]
+    """A corpus' title, with how many of its speakers our rows are of and what was done to the audio that we have."""
+    title, _, speakers = corpus.partition(SOME)
+    audio = {row["audio"] for row in rows if row["corpus"] == corpus} - {"original"}
+    said = [*[f"{speakers} speakers"] * bool(speakers), *(f"{what} audio" for what in sorted(audio))]
+    return f"{TITLES[title]} (ours: {', '.join(said)})" if said else TITLES[title]
 
 
 def markdown(headers: Sequence[str], lines: Iterable[Sequence[str]], left: int) -> str:
@@ -204,18 +207,28 @@ def _lines(number: int, rows: Sequence[Row]) -> list[Published]:
     return lines
 
 
+def _with_parts(corpora: Iterable[str], rows: Iterable[Row]) -> list[str]:
+    """Each of these corpora, behind it the parts of it that there are rows of."""
+    names = sorted({row["corpus"] for row in rows})
+    return [
+        name
+        for corpus in corpora
+        for name in (corpus, *(part for part in names if part.removeprefix(f"{corpus}{SOME}").isdecimal()))
+    ]
+
+
 def _cost(line: Published, rows: Sequence[Row], costs: Mapping[str, Row]) -> list[str]:
     """Multiply-adds, the published ones, parameters, and what was trained how long on which machine."""
     run = {
         corpus: row
-        for corpus in line.wa
+        for corpus in _with_parts(line.wa, rows)
         if (row := next((row for name in BESIDE if (row := found(rows, line, corpus, name))), None))
     }
     cost = next(iter(run.values()), None) or costs.get(line.variant)
     macs, parameters = (cost["macs"], f"{cost['parameters']:,}") if cost else (None, tables.NOT_RUN)
     told = f"{line.macs / 1e9:.2f} G" if line.macs else "–"
     trained = [
-        f"{TITLES[corpus]} under `{row['protocol']}` "
+        f"{corpus_of(corpus, ())} under `{row['protocol']}` "
         + ", ".join(f"{seconds:,.0f} ({device})" for device, seconds in row["seconds_of_a_run"].items())
         for corpus, row in run.items()
     ]
