@@ -20,10 +20,9 @@ def table() -> str:
         begun = "the command" if number == 0 else "the same command"
         what = f"{begun}: from epoch {had} to {reached} of {told['epochs']}, {one['ended']}"
         lines.append([f"sitting {number + 1}", _minutes(one["seconds"]), what])
-    reached = "; ".join(f"{one['model']} {100 * one['wa']:.1f} / {100 * one['uar']:.1f}" for one in told["rows"])
-    lines.append(
-        ["in all", _minutes(told["seconds"]), f"{TITLES[told['corpus']]} under `paper` †, WA / UAR %: {reached}"]
-    )
+    scores = "; ".join(f"{one['model']} {100 * one['wa']:.1f} / {100 * one['uar']:.1f}" for one in told["rows"])
+    of = f"{TITLES[told['corpus']]} under `paper` †, WA / UAR %: {scores}"
+    lines.append(["in all", _minutes(told["seconds"]), of])
     origin = f"`{told['run']}` on {told['device']}, {told['date']}."
     return f"{markdown(['', 'minutes', ''], lines, left=1)}\n\n{DAGGER}\n\n{origin}"
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cards
+import newcomer_table
 import not_run
 import pictures
 import reconstruction_tables
@@ -244,6 +245,7 @@ def main() -> int:
         "honest": honest_table(),
         "all": tables.markdown_table(ROWS),
         "not_run": not_run.table(ROWS),
+        "newcomer": newcomer_table.table(),
         "errors_by_copy": errors_by_copy(),
         "paper_errors": paper_errors(),
         "costs": costs(),

@@ -48,7 +48,7 @@ def sitting(clone: Path, until: int | None) -> dict[str, Any]:
 
 def main() -> None:
     """Clone, install, train, be killed, train on; write what it took and what came out."""
-    clone, begun = Path(sys.argv[1]), time.monotonic()
+    clone, commit, begun = Path(sys.argv[1]), provenance.commit(), time.monotonic()
     subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
     for line in INSTALL:
         subprocess.run(shlex.split(line), cwd=clone, check=True)
@@ -67,7 +67,7 @@ def main() -> None:
         "seconds": round(time.monotonic() - begun),
         "rows": [{"model": row["model"], "wa": row["wa"]["pooled"], "uar": row["uar"]["pooled"]} for row in rows],
     }
-    origin = {"command": "python runs/newcomer.py", "commit": provenance.commit(), "date": provenance.today()}
+    origin = {"command": "python runs/newcomer.py", "commit": commit, "date": provenance.today()}
     write_json(ROOT / "results" / "newcomer.json", told | origin)
 
 

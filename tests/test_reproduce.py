@@ -221,6 +221,10 @@ def test_killed_in_the_middle_the_same_command_finishes_with_the_same_answers(
     started.kill()
     started.communicate()
     assert started.returncode == -signal.SIGKILL and not list((tmp_path / "results").rglob("*.json"))
+    (first, second), _ = reproduce.plan([TASK], synthetic_emodb, tmp_path / "results")
+    left, whole = (sum(steps.values()) for steps in (first.steps_left(tmp_path / "runs"), first.steps))
+    assert 0 < left <= whole * 2 / 3  # the first of three stages is behind it
+    assert second.steps_left(tmp_path / "runs") == second.steps
     again = begun(synthetic_emodb, tmp_path, finished)
     _, told = again.communicate()
     assert again.returncode == 0, told

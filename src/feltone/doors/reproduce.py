@@ -53,7 +53,7 @@ def reproduce_rows(
     todo = [one for one in planned if not one.done]
     # The machine that plans may be another kind than those that train.
     seconds = paces(todo, machine if ray is None else replace(machine, accelerator=best_accelerator()))
-    show(planned, reproduce.ahead(planned, machine, cache_folder()), seconds)
+    show(planned, reproduce.ahead(planned, machine, cache_folder()), seconds, out)
     for line in impossible:
         console.say(f"not possible: {line}")
     if only_plan or not todo:
@@ -66,7 +66,7 @@ def reproduce_rows(
 
         left = reproduce_cluster.run(groups, out, results, machine)
     else:
-        expected = expectations(groups, seconds, machine)
+        expected = expectations(groups, seconds, machine, out)
         left = here(groups, expected, out, results, machine, None if minutes is None else begun + 60 * minutes)
     again = f"{left} runs are left, give the same command again; " if left else ""
     console.say(f"{again}rows in {results}; next: make results")
@@ -121,29 +121,34 @@ def draw_attention(wanted: Sequence[Task], data: Path, out: Path) -> None:
         write_drawn(drawn, picture, picture.with_suffix(".json"))
 
 
-def expectations(groups: Sequence[Sequence[Planned]], seconds: Mapping[str, float], machine: Machine) -> list[float]:
-    """Seconds of every group, the first that needs it with what comes before."""
+def expectations(
+    groups: Sequence[Sequence[Planned]], seconds: Mapping[str, float], machine: Machine, out: Path
+) -> list[float]:
+    """Seconds of what is left of every group, the first that needs it with what comes before."""
     known: dict[Path, Ahead] = {}
     found = []
     for group in groups:
         first = reproduce.ahead(group, machine, cache_folder())
         new = [one for place, one in first.items() if place not in known]
         known |= first
-        found.append(sum(time_of(one, seconds) for one in group) + sum(time_of(one, seconds) for one in new))
+        steps = [one.steps_left(out) for one in group] + [one.steps for one in new]
+        found.append(sum(time_of(one, seconds) for one in steps))
     return found
 
 
-def show(planned: Sequence[Planned], first: Mapping[Path, Ahead], seconds: Mapping[str, float]) -> None:
+def show(planned: Sequence[Planned], first: Mapping[Path, Ahead], seconds: Mapping[str, float], out: Path) -> None:
     """The plan as a table: per task what is done, what is left, and about how long that takes one run at a time."""
     lines, whole, long = [], 0.0, list[str]()
     for made, corpora in dict.fromkeys((one.made.name, one.corpora) for one in first.values()):
-        times = [time_of(one, seconds) for one in first.values() if (one.made.name, one.corpora) == (made, corpora)]
+        times = [
+            time_of(one.steps, seconds) for one in first.values() if (one.made.name, one.corpora) == (made, corpora)
+        ]
         whole += sum(times)
         lines.append([made, "+".join(corpora), "beforehand", str(len(times)), "0", console.duration(sum(times))])
     for task in dict.fromkeys(one.task for one in planned):
         jobs = [one for one in planned if one.task == task]
         left = [one for one in jobs if not one.done]
-        needed = sum(time_of(one, seconds) for one in left)
+        needed = sum(time_of(one.steps_left(out), seconds) for one in left)
         whole += needed
         cells = [task.recipe, task.corpus, task.protocol, str(len(jobs)), str(len(jobs) - len(left))]
         lines.append([*cells, console.duration(needed) if left else "-"])
@@ -158,9 +163,9 @@ def show(planned: Sequence[Planned], first: Mapping[Path, Ahead], seconds: Mappi
         console.say("--minutes N begins nothing that would take longer, and the same command continues another day")
 
 
-def time_of(one: Planned | Ahead, seconds: Mapping[str, float]) -> float:
-    """Seconds of the steps of a run, at these seconds per step of every network."""
-    return sum(steps * seconds[learner] for learner, steps in one.steps.items())
+def time_of(steps: Mapping[str, int], seconds: Mapping[str, float]) -> float:
+    """Seconds of so many steps of every network, at these seconds per step."""
+    return sum(number * seconds[learner] for learner, number in steps.items())
 
 
 def paces(todo: Sequence[Planned], machine: Machine) -> dict[str, float]:

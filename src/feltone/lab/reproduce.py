@@ -26,7 +26,7 @@ from feltone.lab.recipes import Recipe, recipe
 from feltone.lab.tasks import BEYOND, Task
 from feltone.lab.tested import FoldResult
 from feltone.lab.training import before
-from feltone.lab.training.folder import seconds_of, settings
+from feltone.lab.training.folder import epochs_done, seconds_of, settings
 from feltone.lab.training.learner import Tick
 from feltone.lab.training.machine import Machine
 from feltone.lab.training.run import Run, train_many
@@ -48,6 +48,10 @@ class Planned:
         """Steps of every stage, by the variant that makes them."""
         return steps_of(self.made, len(self.job.fold.train))
 
+    def steps_left(self, out: Path) -> dict[str, int]:
+        """Those that its run below `out` has not told of yet, where it was begun and interrupted."""
+        return steps_of(self.made, len(self.job.fold.train), epochs_done(_folder(self, out)))
+
 
 @dataclass(frozen=True)
 class Ahead:
@@ -63,11 +67,11 @@ class Ahead:
         return steps_of(self.made, self.samples)
 
 
-def steps_of(made: Recipe, samples: int) -> dict[str, int]:
-    """Steps of every stage of a recipe on so many samples, by the variant that makes them."""
+def steps_of(made: Recipe, samples: int, done: Mapping[str, int] | None = None) -> dict[str, int]:
+    """Steps of every stage of a recipe on so many samples after the epochs done, by the variant that makes them."""
     counted: dict[str, int] = {}
     for stage in made.stages:
-        steps = stage.epochs * math.ceil(samples / stage.batch)
+        steps = (stage.epochs - (done or {}).get(stage.name, 0)) * math.ceil(samples / stage.batch)
         counted[stage.learner] = counted.get(stage.learner, 0) + steps
     return counted
 

@@ -11,6 +11,7 @@ RUN/.lock                  whose it is at the moment
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,12 @@ def seconds_of(out: Path) -> dict[str, float]:
     return dict(read_json(file)) if file.is_file() else {}
 
 
+def epochs_done(out: Path) -> dict[str, int]:
+    """Epochs of every stage that the history tells of."""
+    file = out / "history.jsonl"
+    return {row["stage"]: row["epoch"] for row in _rows(file)} if file.is_file() else {}
+
+
 def save_weights(network: nn.Module, file: Path) -> None:
     """Weights as safetensors, atomically."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
@@ -87,8 +94,7 @@ class History:
 
     def __init__(self, file: Path, on_tick: Callable[[Tick], None]) -> None:
         self.file, self.on_tick = file, on_tick
-        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-        self.rows = [row for line in lines if (row := _row(line))]
+        self.rows = _rows(file) if file.is_file() else []
 
     def tick(self, tick: Tick) -> None:
         """Tell of a tick, and keep it when it ends an epoch that is not known yet."""
@@ -98,9 +104,10 @@ class History:
             write_text(self.file, "".join(json.dumps(row) + "\n" for row in self.rows))
 
 
-def _row(line: str) -> dict[str, Any] | None:
-    """A line of the history; None for one that was cut short, as earlier versions could leave it."""
-    try:
-        return dict(json.loads(line))
-    except ValueError:
-        return None
+def _rows(file: Path) -> list[dict[str, Any]]:
+    """Lines of a history, but for one that was cut short, as earlier versions could leave it."""
+    rows = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        with suppress(ValueError):
+            rows.append(dict(json.loads(line)))
+    return rows
