@@ -23,10 +23,10 @@ class _NormalisedGELU(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, P, C) -> the same, normalised over P; with mean and scale, (B, 1, C)."""
+        """(B, H, W, C) -> the same, normalised over H and W; with mean and scale, (B, 1, 1, C)."""
         pixels = x.float()
-        mean = pixels.mean(1, keepdim=True)
-        variance = (pixels * pixels).mean(1, keepdim=True) - mean * mean
+        mean = _mean(pixels)
+        variance = _mean(pixels * pixels) - mean * mean
         scale = torch.rsqrt(variance.clamp_min(0) + EPSILON)
         return F.gelu((pixels - mean) * scale).to(x.dtype), mean, scale
 
@@ -44,8 +44,13 @@ class _NormalisedGELU(torch.autograd.Function):
         n = (x.float() - mean) * scale
         density = torch.exp(-0.5 * n * n) * (1 / math.sqrt(2 * math.pi))
         g = dy.float() * (0.5 * (1 + torch.erf(n * math.sqrt(0.5))) + n * density)
-        gradient: Tensor = scale * (g - g.mean(1, keepdim=True) - n * (g * n).mean(1, keepdim=True))
+        gradient: Tensor = scale * (g - _mean(g) - n * _mean(g * n))
         return gradient.to(x.dtype)
+
+
+def _mean(pixels: Tensor) -> Tensor:
+    """(B, H, W, C) -> (B, 1, 1, C): row by row, which a compiled step does while a row is in the cache."""
+    return pixels.mean(2, keepdim=True).mean(1, keepdim=True)
 
 
 class NormalisedGELU(nn.Module):
@@ -57,11 +62,9 @@ class NormalisedGELU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same."""
-        B, C, H, W = x.shape
-        pixels = x.permute(0, 2, 3, 1).reshape(B, H * W, C)
-        out, _, _ = _NormalisedGELU.apply(pixels)  # type: ignore[no-untyped-call]
+        out, _, _ = _NormalisedGELU.apply(x.permute(0, 2, 3, 1))  # type: ignore[no-untyped-call]
         normal: Tensor = out
-        return normal.view(B, H, W, C).permute(0, 3, 1, 2)
+        return normal.permute(0, 3, 1, 2)
 
 
 class ConvolutionalStem(nn.Sequential):
