@@ -93,7 +93,8 @@ def here(
             on_ticks: list[Callable[[Any], None]] = [show_first, *[lambda tick: None] * (len(group) - 1)]
             reproduce.run(group, out, results, machine, on_ticks)
         tell(reproduce.write_rows(group, results))
-        keeps_to = (time.monotonic() - now) / seconds
+        if seconds:  # none is left of a run that only was not tested yet
+            keeps_to = (time.monotonic() - now) / seconds
     return left
 
 

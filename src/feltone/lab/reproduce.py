@@ -71,7 +71,7 @@ def steps_of(made: Recipe, samples: int, done: Mapping[str, int] | None = None) 
     """Steps of every stage of a recipe on so many samples after the epochs done, by the variant that makes them."""
     counted: dict[str, int] = {}
     for stage in made.stages:
-        steps = (stage.epochs - (done or {}).get(stage.name, 0)) * math.ceil(samples / stage.batch)
+        steps = max(0, stage.epochs - (done or {}).get(stage.name, 0)) * math.ceil(samples / stage.batch)
         counted[stage.learner] = counted.get(stage.learner, 0) + steps
     return counted
 
