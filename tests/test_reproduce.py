@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,6 +93,17 @@ def test_nothing_is_done_twice(finished: Path, synthetic_emodb: Path, capsys: py
     assert cli.run(command(synthetic_emodb, finished, "--seeds", "2")) == 0
     assert "nothing is left to do" in capsys.readouterr().err
     assert {file: file.stat().st_mtime_ns for file in (finished / "results").rglob("*.json")} == before
+
+
+def test_what_is_trained_and_was_not_tested_is_only_tested(
+    finished: Path, synthetic_emodb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(finished / "runs", tmp_path / "runs")
+    monkeypatch.setenv("FELTONE_CACHE", str(finished / "cache"))
+    planned, _ = reproduce.plan([TASK], synthetic_emodb, tmp_path / "results")
+    assert not any(one.done or any(one.steps_left(tmp_path / "runs").values()) for one in planned)
+    assert cli.run(command(synthetic_emodb, tmp_path, "--seeds", "2")) == 0
+    assert_same_answers(tmp_path, finished)
 
 
 def test_attention_is_drawn_of_both_patch_shapes_once_they_are_trained(
