@@ -37,6 +37,7 @@ from feltone.lab import (
     tables,
     tested,
 )
+from feltone.lab.corpora import SOME
 from feltone.lab.experiment import model_name
 
 ROOT = Path(__file__).parents[1]
@@ -86,6 +87,8 @@ def honest_table() -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     note = "WA / UAR %, mean over folds (and seeds); intervals, spreads, tests and all other rows are in RESULTS.md."
+    if any(SOME in corpus for corpus, _ in places):
+        note += f" The number behind `{SOME}`: how many of the corpus' speakers, the first by name."
     return "\n".join([*lines, "", f"{note} † **{tables.PAPER_WARNING}.**"])
 
 

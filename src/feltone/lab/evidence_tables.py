@@ -44,7 +44,7 @@ def paper_table(number: int, rows: Sequence[Row], costs: Mapping[str, Row]) -> s
                 *(score(found(rows, line, corpus, name)) for name in BESIDE),
             ]
             for line in lines
-            for corpus in _with_parts(line.wa, rows)
+            for corpus in _with_parts(line, rows)
         ],
         left=2,
     )
@@ -207,12 +207,12 @@ def _lines(number: int, rows: Sequence[Row]) -> list[Published]:
     return lines
 
 
-def _with_parts(corpora: Iterable[str], rows: Iterable[Row]) -> list[str]:
-    """Each of these corpora, behind it the parts of it that there are rows of."""
-    names = sorted({row["corpus"] for row in rows})
+def _with_parts(line: Published, rows: Sequence[Row]) -> list[str]:
+    """The corpora of a published row, behind each the parts of it on which it was repeated."""
+    names = sorted({row["corpus"] for row in rows if any(found([row], line, row["corpus"], name) for name in BESIDE)})
     return [
         name
-        for corpus in corpora
+        for corpus in line.wa
         for name in (corpus, *(part for part in names if part.removeprefix(f"{corpus}{SOME}").isdecimal()))
     ]
 
@@ -221,7 +221,7 @@ def _cost(line: Published, rows: Sequence[Row], costs: Mapping[str, Row]) -> lis
     """Multiply-adds, the published ones, parameters, and what was trained how long on which machine."""
     run = {
         corpus: row
-        for corpus in _with_parts(line.wa, rows)
+        for corpus in _with_parts(line, rows)
         if (row := next((row for name in BESIDE if (row := found(rows, line, corpus, name))), None))
     }
     cost = next(iter(run.values()), None) or costs.get(line.variant)
