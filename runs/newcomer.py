@@ -55,6 +55,8 @@ def main() -> None:
     installed = round(time.monotonic() - begun)
     whole = sum(stage.epochs for stage in recipe(RECIPE).stages)
     sittings = [sitting(clone, whole // 2), sitting(clone, None)]
+    if sittings[-1]["ended"] != "exit status 0":
+        sys.exit(f"{clone}: the second sitting ended with {sittings[-1]['ended']}; nothing is written")
     rows = [json.loads(file.read_text()) for file in sorted((clone / "mine").glob("*.json"))]
     told = {
         "corpus": CORPUS,

@@ -5,10 +5,8 @@ readers can tell apart; nothing is said by colour alone.
 """
 
 import io
-import json
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -175,11 +173,6 @@ def training(histories: Sequence[History], title: str, warning: str | None = Non
         grid[1, 0].set_ylabel("training accuracy")
 
     return png(draw, (max(4.6, 3.0 * len(stages)), 4.6), title, warning)
-
-
-def read_history(file: Path) -> History:
-    """Rows of a run's `history.jsonl`."""
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 def _cell(axes: Axes, row: int, column: int, count: int, share: float, occurs: bool) -> None:

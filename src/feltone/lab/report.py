@@ -9,6 +9,7 @@ import numpy as np
 from feltone import page
 from feltone.files import write_atomically, write_json, write_text
 from feltone.lab import crossing, figures
+from feltone.lab.history import read as read_history
 from feltone.lab.predictions import Predictions
 from feltone.lab.protocols import PROTOCOLS
 from feltone.page import Html
@@ -54,7 +55,7 @@ def write_report(
         history: `history.jsonl` of the runs, for the training curves.
     """
     write_json(folder / "scores.json", row)
-    pictures = draw(row, [figures.read_history(file) for file in history])
+    pictures = draw(row, [read_history(file) for file in history])
     for name, png in pictures.items():
         _write(folder / f"{name}.png", png)
     write_text(folder / "report.html", html(row, pictures, predictions))

@@ -11,7 +11,6 @@ RUN/.lock                  whose it is at the moment
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from torch import nn
 
 from feltone.errors import ConfigError, StorageError
 from feltone.files import read_json, write_atomically, write_json, write_text
+from feltone.lab import history
 from feltone.lab.corpora.clip import manifest_digest
 from feltone.lab.protocols import Fold
 from feltone.lab.recipes import Recipe
@@ -71,7 +71,7 @@ def seconds_of(out: Path) -> dict[str, float]:
 def epochs_done(out: Path) -> dict[str, int]:
     """Epochs of every stage that the history tells of."""
     file = out / "history.jsonl"
-    return {row["stage"]: row["epoch"] for row in _rows(file)} if file.is_file() else {}
+    return {row["stage"]: row["epoch"] for row in history.read(file)} if file.is_file() else {}
 
 
 def save_weights(network: nn.Module, file: Path) -> None:
@@ -94,7 +94,7 @@ class History:
 
     def __init__(self, file: Path, on_tick: Callable[[Tick], None]) -> None:
         self.file, self.on_tick = file, on_tick
-        self.rows = _rows(file) if file.is_file() else []
+        self.rows = history.read(file) if file.is_file() else []
 
     def tick(self, tick: Tick) -> None:
         """Tell of a tick, and keep it when it ends an epoch that is not known yet."""
@@ -102,12 +102,3 @@ class History:
         if tick.step == tick.steps and (tick.stage, tick.epoch) not in {(r["stage"], r["epoch"]) for r in self.rows}:
             self.rows.append(tick._asdict())
             write_text(self.file, "".join(json.dumps(row) + "\n" for row in self.rows))
-
-
-def _rows(file: Path) -> list[dict[str, Any]]:
-    """Lines of a history, but for one that was cut short, as earlier versions could leave it."""
-    rows = []
-    for line in file.read_text(encoding="utf-8").splitlines():
-        with suppress(ValueError):
-            rows.append(dict(json.loads(line)))
-    return rows
