@@ -27,6 +27,7 @@ from feltone.files import write_text
 from feltone.lab import (
     ablation_table,
     augment,
+    claims_table,
     comparisons,
     crossing,
     evidence_tables,
@@ -228,6 +229,7 @@ def evidence_beside(found: dict) -> dict[str, str]:
     costs = {row["variant"]: row for row in json.loads((ROOT / "results" / "flops.json").read_text())}
     return {
         **{f"table{k}": evidence_tables.paper_table(k, ROWS, costs) for k in (1, 2, 3)},
+        "claims": claims_table.table(found),
         "comparisons": evidence_tables.comparisons(found),
         "leak": evidence_tables.leak(found),
         "emobox_anchors": evidence_tables.emobox_anchors(ROWS),

@@ -27,6 +27,7 @@ class Wanted(NamedTuple):
     question: str
     first: Side
     second: Side
+    claim: str = ""  # what the paper holds: that the first is the better one; empty where the question is ours
 
 
 STUDENT, TEACHER = Side("student", "paper"), Side("teacher", "paper")
@@ -34,18 +35,20 @@ HONEST, HONEST_LARGE = Side("residual", "honest-after-crema-d"), Side("residual"
 EVERYDAY, EVERYDAY_LARGE = Side("residual", "everyday-after-crema-d"), Side("residual", "everyday-large")
 THREE, THREE_LARGE = (Side("residual-x3", side.recipe) for side in (HONEST, HONEST_LARGE))
 THREE_EVERYDAY, THREE_EVERYDAY_LARGE = (Side("residual-x3", side.recipe) for side in (EVERYDAY, EVERYDAY_LARGE))
-SVM = Side("compare-svm", None)
+AST, SEPTR, SVM = (Side(model, None) for model in ("ast", "septr", "compare-svm"))
+TEACHER_12, STUDENT_12 = Side("teacher", "paper-12"), Side("student", "paper-12")
 TAUGHT = Side("student", "honest-student")
 EVERYDAY_JOINT, HONEST_JOINT = (Side("residual-emodb-crema-d", recipe) for recipe in ("everyday-large", "honest-large"))
 WANTED: tuple[Wanted, ...] = (
-    Wanted("student or its teacher, 6/5", STUDENT, TEACHER),
-    Wanted("student or its teacher, 12/12", Side("student", "paper-12"), Side("teacher", "paper-12")),
-    Wanted("image coordinates or none", TEACHER, Side("teacher-nope", "nope")),
-    Wanted("128×1 or 16×16 patches, student", STUDENT, Side("student", "paper-16x16")),
-    Wanted("128×1 or 16×16 patches, teacher", TEACHER, Side("teacher", "paper-16x16")),
-    Wanted("student or AST", STUDENT, Side("ast", None)),
-    Wanted("student of 12/12 or AST", Side("student", "paper-12"), Side("ast", None)),
-    Wanted("student or SepTr", STUDENT, Side("septr", None)),
+    Wanted("student or its teacher, 6/5", STUDENT, TEACHER, "student 6/5 above its teacher"),
+    Wanted("student or its teacher, 12/12", STUDENT_12, TEACHER_12, "student 12/12 above its teacher"),
+    Wanted("image coordinates or none", TEACHER, Side("teacher-nope", "nope"), "image coordinates above none"),
+    Wanted("128×1 or 16×16 patches, student", STUDENT, Side("student", "paper-16x16"), "student: 128×1 above 16×16"),
+    Wanted("128×1 or 16×16 patches, teacher", TEACHER, Side("teacher", "paper-16x16"), "teacher: 128×1 above 16×16"),
+    Wanted("student or AST", STUDENT, AST, "student 6/5 above AST"),
+    Wanted("student of 12/12 or AST", STUDENT_12, AST, "student 12/12 above AST"),
+    Wanted("student or SepTr", STUDENT, SEPTR, "student 6/5 above SepTr"),
+    Wanted("AST or SepTr", AST, SEPTR, "AST above SepTr"),
     Wanted("student or ComParE and SVM", STUDENT, SVM),
     Wanted("honest or the paper's student", HONEST, STUDENT),
     Wanted("honest or ComParE and SVM", HONEST, SVM),
@@ -97,7 +100,8 @@ def _places(wanted: Wanted, kept: Kept) -> Iterator[dict[str, Any]]:
     A second side of whatever recipe is a rival that may stand anywhere (an SVM is cheap): it asks for no first one.
     """
     firsts, seconds = _rows_of(wanted.first, kept), _rows_of(wanted.second, kept)
-    names = tuple(side.model if side.recipe is None else f"{side.model} ({side.recipe})" for side in wanted[1:])
+    sides = wanted.first, wanted.second
+    names = tuple(side.model if side.recipe is None else f"{side.model} ({side.recipe})" for side in sides)
     about = {"question": wanted.question}
     places = firsts.keys() | (seconds.keys() if wanted.second.recipe else set())
     if not places:

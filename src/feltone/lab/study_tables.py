@@ -9,7 +9,7 @@ from typing import Any
 
 from feltone.lab import crossing, tables
 from feltone.lab.evaluate import name_of
-from feltone.lab.evidence_tables import markdown
+from feltone.lab.evidence_tables import DAGGER, markdown
 
 WAYS = (
     ("over time", "fine", "time"),
@@ -97,7 +97,9 @@ def _of(studied: Mapping[str, Mapping[str, Any]]) -> str:
     """What was looked at, from the first of several studies of the same clips."""
     one = next(iter(studied.values()))
     recipes = ", ".join(dict.fromkeys(study["recipe"] for study in studied.values()))
-    return f"{one['clips']:,} clips of {one['corpus']}; recipes: {recipes}."
+    told = f"{one['clips']:,} clips of {one['corpus']}; recipes: {recipes}."
+    leaky = any(study.get("protocol") == "paper" for study in studied.values())
+    return f"{told} They were trained under `paper` †.\n\n{DAGGER}" if leaky else told
 
 
 def _mean(found: Mapping[str, Any]) -> str:
