@@ -40,7 +40,14 @@ def table(evidence: Mapping[str, Any]) -> str:
             ]
             for corpus, by_protocol in by_corpus.items()
         ] or [[wanted.claim, *[UNKNOWN] * 2, *_under_paper(None), *[tables.NOT_RUN] * len(others)]]
-    headers = ["the paper's tables say", "corpus", "published †", "ours, `paper` †", "borne out †", "only one is right †"]
+    headers = [
+        "the paper's tables say",
+        "corpus",
+        "published †",
+        "ours, `paper` †",
+        "borne out †",
+        "only one is right †",
+    ]
     legend = (
         "Differences in WA, percentage points, first minus second; in brackets the 95 % interval from resampled "
         "speakers. *Borne out*: the interval under `paper` lies above nought; *the reverse*: below it; *not shown*: "
