@@ -1,4 +1,4 @@
-"""Claims of the paper: read off the interval of the same clips, beside what was published, and never without warning."""
+"""Claims of the paper: judged by the interval on the same clips, beside what was published, never without warning."""
 
 import pytest
 
