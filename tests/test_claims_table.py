@@ -36,3 +36,14 @@ def test_a_claim_is_judged_by_the_interval_under_the_papers_protocol(skill: floa
     wa = {one.model: one.wa["emodb"] for one in PAPER_TABLES if one.recipe == "paper"}
     assert float(published) == pytest.approx(wa["student"] - wa["teacher"])
     assert evidence_tables.DAGGER in table
+
+
+def test_a_rival_by_several_recipes_has_a_line_of_each() -> None:
+    """AST begins from random weights or from published ones; neither hides the other."""
+    about = {"corpus": "emodb", "protocol": "paper"}
+    student = folds_of((1,), (0,), model="student", **about)
+    rivals = {
+        (recipe,): folds_of((1,), (0,), model="ast", recipe=recipe, skill=0.5, **about) for recipe in ("ast", "x")
+    }
+    lines = lines_of(claims_table.table(evidence({("student",): student, **rivals})))
+    assert {"student 6/5 above AST", "student 6/5 above AST: ast (x)"} <= lines.keys()

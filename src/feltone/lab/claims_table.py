@@ -9,6 +9,7 @@ from typing import Any
 from feltone.lab import tables
 from feltone.lab.comparisons import WANTED, Side, Wanted
 from feltone.lab.corpora import whole
+from feltone.lab.evaluate import name_of
 from feltone.lab.evidence_tables import BESIDE, DAGGER, TITLES, corpus_of, markdown, points, probability
 from feltone.lab.published import PAPER_TABLES
 
@@ -26,35 +27,29 @@ def table(evidence: Mapping[str, Any]) -> str:
     others = [name for name in BESIDE[1:] if any(one["protocol"] == name for one in made)]
     lines = []
     for question, wanted in claims.items():
-        by_corpus: dict[str, dict[str, Any]] = {}
+        usual = name_of(*wanted.second)
+        by_place: dict[tuple[str, str], dict[str, Any]] = {}
         for one in made:
             if one["question"] == question:
-                by_corpus.setdefault(one["corpus"], {})[one["protocol"]] = one
+                by_place.setdefault((one["corpus"], one["second"]), {})[one["protocol"]] = one
         lines += [
             [
-                wanted.claim,
+                wanted.claim if second == usual else f"{wanted.claim}: {second}",
                 corpus_of(corpus, made),
                 _published(wanted, corpus),
                 *_under_paper(by_protocol.get("paper")),
                 *(_difference(by_protocol.get(name)) for name in others),
             ]
-            for corpus, by_protocol in by_corpus.items()
+            for (corpus, second), by_protocol in by_place.items()
         ] or [[wanted.claim, *[UNKNOWN] * 2, *_under_paper(None), *[tables.NOT_RUN] * len(others)]]
-    headers = [
-        "the paper's tables say",
-        "corpus",
-        "published †",
-        "ours, `paper` †",
-        "borne out †",
-        "only one is right †",
-    ]
+    headers = ["the paper's tables say", "corpus", "published †", "ours, `paper` †", "borne out †"]
     legend = (
         "Differences in WA, percentage points, first minus second; in brackets the 95 % interval from resampled "
         "speakers. *Borne out*: the interval under `paper` lies above nought; *the reverse*: below it; *not shown*: "
         "it contains nought, so these runs do not tell the two apart. *Only one is right*: clips that only the first "
         "and only the second has right, with McNemar's exact p, per seed. Of patches the paper shows masks, no scores."
     )
-    return f"{markdown([*headers, *others], lines, left=2)}\n\n{DAGGER}\n\n{legend}"
+    return f"{markdown([*headers, 'only one is right †', *others], lines, left=2)}\n\n{DAGGER}\n\n{legend}"
 
 
 def verdict(ci95: Sequence[float]) -> str:
