@@ -20,8 +20,8 @@ from feltone.lab.experiment import is_trained
 from feltone.lab.models import Output, build
 from feltone.lab.protocols import Sample
 from feltone.lab.recipes import RECIPES, Recipe, recipe
-from feltone.lab.training import loop, losses
-from feltone.lab.training.learner import epoch_order
+from feltone.lab.training import checkpoint, loop, losses
+from feltone.lab.training.learner import Tick, epoch_order
 from feltone.lab.training.loop import said_of
 from feltone.lab.training.losses import Expected
 from feltone.lab.training.machine import Machine
@@ -72,6 +72,27 @@ def test_resumed_reports_are_those_of_an_uninterrupted_run(tmp_path: Path, monke
     run_fit(replace(CLASSIFY, epochs=2), tmp_path / "b", on_tick=halves.append)
     run_fit(CLASSIFY, tmp_path / "b", on_tick=halves.append)
     assert [tick._replace(epochs=4) for tick in halves] == straight
+
+
+def test_a_checkpoint_that_takes_long_to_write_is_written_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 1e-6)
+    monkeypatch.setattr(loop, "TICK_SECONDS", 0.0)
+
+    def written(affordable: float) -> int:
+        monkeypatch.setattr(loop, "CHECKPOINT_COST", affordable)
+        file, found = tmp_path / f"{affordable}", set[int]()
+
+        def look(tick: Tick) -> None:
+            if state := checkpoint.read(file):
+                found.add(state["position"]["epoch"] * tick.steps + state["position"]["step"])
+
+        run_fit(CLASSIFY, file, on_tick=look)
+        return len(found)
+
+    assert written(1e9) == 4 * 6 - 1  # one after every step; the last step's, nothing of the stage looks at
+    assert written(1e-12) == 1
 
 
 def test_every_sample_is_seen_once_per_epoch_in_an_order_of_its_own() -> None:

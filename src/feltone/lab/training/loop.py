@@ -32,6 +32,7 @@ from feltone.lab.training.stages import Stage
 from feltone.lab.training.step import Step, Totals, make_step
 
 CHECKPOINT_SECONDS = 60.0  # between checkpoints: a stage of many short epochs would spend its time writing them
+CHECKPOINT_COST = 2.0  # seconds: one that takes longer to write, of a large network, is written that much less often
 TICK_SECONDS = 0.5  # between reports of progress, each of which waits for the device; each epoch ends with one
 
 END = object()  # what `next` says of a course that has run
@@ -154,6 +155,7 @@ class _Course:
     seconds: list[float] = field(default_factory=list)  # per learner, of training up to `counted_at`
     counted_at: float = field(default_factory=time.monotonic)
     saved_at: float = field(default_factory=time.monotonic)
+    saving: float = 0.0  # seconds that the last checkpoint took
     told_at: float = field(default_factory=time.monotonic)
     company: int = 1  # courses that share the machine, this one included
 
@@ -265,7 +267,7 @@ class _Course:
 
     def is_due(self) -> bool:
         """Whether it is time for a checkpoint."""
-        return time.monotonic() - self.saved_at > CHECKPOINT_SECONDS
+        return time.monotonic() - self.saved_at > CHECKPOINT_SECONDS * max(1.0, self.saving / CHECKPOINT_COST)
 
     def count(self) -> None:
         """Bring the seconds up to date: a learner's share of the time that has passed."""
@@ -291,3 +293,4 @@ class _Course:
         for learner, total, seconds, state in zip(self.learners, totals, self.seconds, states, strict=True):
             position = reached | total._asdict() | {"seconds": seconds}
             checkpoints.write(learner.checkpoint, {"position": position} | state)
+        self.saving = time.monotonic() - self.saved_at
