@@ -157,7 +157,8 @@ def show(planned: Sequence[Planned], first: Mapping[Path, Ahead], seconds: Mappi
     console.table(["recipe", "corpus", "protocol", "runs", "done", "left, about"], lines, numeric=(3, 4, 5))
     if whole:
         console.say(
-            f"about {console.duration(whole)} in all, from a step of each network measured here, uncompiled and alone"
+            f"about {console.duration(whole)} in all, from a step of each network measured just now, uncompiled; "
+            "far too much if the machine was busy with something else"
         )
     if long:
         console.say(f"more than a day: {', '.join(dict.fromkeys(long))}; --recipe, --protocol and --fold ask for less")
