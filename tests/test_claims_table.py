@@ -38,6 +38,15 @@ def test_a_claim_is_judged_by_the_interval_under_the_papers_protocol(skill: floa
     assert evidence_tables.DAGGER in table
 
 
+def test_a_verdict_on_a_rival_says_whose_weights_it_began_from() -> None:
+    """The published AST began from ImageNet's; ours from random ones is another, and a claim about it is not judged."""
+    about = {"corpus": "emodb", "protocol": "paper"}
+    student = folds_of((1,), (0,), model="student", **about)
+    ast = folds_of((1,), (0,), model="ast", recipe="ast", skill=0.5, **about)
+    lines = lines_of(claims_table.table(evidence({("student",): student, ("ast",): ast})))
+    assert lines["student 6/5 above AST"][3].endswith("(AST from random weights, theirs ImageNet's)")
+
+
 def test_a_rival_by_several_recipes_has_a_line_of_each() -> None:
     """AST begins from random weights or from published ones; neither hides the other."""
     about = {"corpus": "emodb", "protocol": "paper"}

@@ -110,9 +110,11 @@ def test_cost_is_that_of_the_row_else_of_the_variant_and_training_is_of_a_run_on
 
 
 def test_a_rival_trained_in_two_ways_has_two_lines() -> None:
-    rows = [row(model="ast", recipe=recipe) for recipe in ("ast", "ast-deit")]
-    names = {line[0] for line in lines_of(paper_table(2, rows, COSTS))}
-    assert {"AST, recipe `ast`", "AST, recipe `ast-deit`"} < names and "AST" not in names
+    rows = [row(model="ast", recipe=recipe, weights=began) for recipe, began in (("ast", "random"), ("ast:x", "x"))]
+    table = paper_table(2, rows, COSTS)
+    names = {line[0] for line in lines_of(table)}
+    assert {"AST, recipe `ast`, random weights", "AST, recipe `ast:x`, x weights"} < names and "AST" not in names
+    assert "AST began from weights of ImageNet" in table.splitlines()[-1]
 
 
 def test_anchors_show_what_emobox_published_and_ours_on_its_folds_alone() -> None:

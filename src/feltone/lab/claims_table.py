@@ -11,7 +11,7 @@ from feltone.lab.comparisons import WANTED, Side, Wanted
 from feltone.lab.corpora import whole
 from feltone.lab.evaluate import name_of
 from feltone.lab.evidence_tables import BESIDE, DAGGER, TITLES, corpus_of, markdown, points, probability
-from feltone.lab.published import PAPER_TABLES
+from feltone.lab.published import PAPER_TABLES, Published
 
 UNKNOWN = "–"
 
@@ -37,11 +37,11 @@ def table(evidence: Mapping[str, Any]) -> str:
                 wanted.claim if second == usual else f"{wanted.claim}: {second}",
                 corpus_of(corpus, made),
                 _published(wanted, corpus),
-                *_under_paper(by_protocol.get("paper")),
+                *_under_paper(wanted, by_protocol.get("paper")),
                 *(_difference(by_protocol.get(name)) for name in others),
             ]
             for (corpus, second), by_protocol in by_place.items()
-        ] or [[wanted.claim, *[UNKNOWN] * 2, *_under_paper(None), *[tables.NOT_RUN] * len(others)]]
+        ] or [[wanted.claim, *[UNKNOWN] * 2, *_under_paper(wanted, None), *[tables.NOT_RUN] * len(others)]]
     headers = ["the paper's tables say", "corpus", "published †", "ours, `paper` †", "borne out †"]
     legend = (
         "Differences in WA, percentage points, first minus second; in brackets the 95 % interval from resampled "
@@ -64,20 +64,27 @@ def verdict(ci95: Sequence[float]) -> str:
 
 def _published(wanted: Wanted, corpus: str) -> str:
     """By how much the paper's figures differ, in points."""
-    first, second = (_wa_of(side, whole(corpus)) for side in (wanted.first, wanted.second))
-    return UNKNOWN if first is None or second is None else f"{first - second:+.2f}".replace("-", "−")
+    first, second = (_line_of(side) for side in (wanted.first, wanted.second))
+    told = {} if first is None or second is None else {c: first.wa[c] - second.wa[c] for c in first.wa}
+    return f"{told[whole(corpus)]:+.2f}".replace("-", "−") if whole(corpus) in told else UNKNOWN
 
 
-def _wa_of(side: Side, corpus: str) -> float | None:
-    lines = [one for one in PAPER_TABLES if (one.model, one.recipe) == side and corpus in one.wa]
-    return lines[0].wa[corpus] if lines else None
+def _line_of(side: Side) -> Published | None:
+    return next((line for line in PAPER_TABLES if (line.model, line.recipe) == side), None)
 
 
-def _under_paper(one: Mapping[str, Any] | None) -> list[str]:
+def _began(wanted: Wanted, one: Mapping[str, Any]) -> str:
+    """What our sides began from, where the published ones had weights to begin from."""
+    sides = zip((_line_of(wanted.first), _line_of(wanted.second)), one["weights"], strict=True)
+    said = [f"{line.row} from {ours} weights, theirs {line.began}'s" for line, ours in sides if line and line.began]
+    return f" ({'; '.join(said)})" if said else ""
+
+
+def _under_paper(wanted: Wanted, one: Mapping[str, Any] | None) -> list[str]:
     if one is None:
         return [tables.NOT_RUN] * 3
     tests = (f"{test['only_first']} : {test['only_second']}, {probability(test['p'])}" for test in one["mcnemar"])
-    return [_difference(one), verdict(one["wa"]["ci95"]), "; ".join(tests)]
+    return [_difference(one), verdict(one["wa"]["ci95"]) + _began(wanted, one), "; ".join(tests)]
 
 
 def _difference(one: Mapping[str, Any] | None) -> str:

@@ -50,7 +50,8 @@ def paper_table(number: int, rows: Sequence[Row], costs: Mapping[str, Row]) -> s
     )
     headers = ["", "multiply–adds", "published", "parameters", "seconds of training of one run"]
     cost = markdown(headers, [[line.row, *_cost(line, rows, costs)] for line in lines], left=1)
-    return f"{scores}\n\n{DAGGER}\n\n{cost}\n\nPublished: {published.PAPER}."
+    began = "".join(f" {line.row} began from weights of {line.began}." for line in _published(number) if line.began)
+    return f"{scores}\n\n{DAGGER}\n\n{cost}\n\nPublished: {published.PAPER}.{began}"
 
 
 def emobox_anchors(rows: Sequence[Row]) -> str:
@@ -200,11 +201,15 @@ def markdown(headers: Sequence[str], lines: Iterable[Sequence[str]], left: int) 
 def _lines(number: int, rows: Sequence[Row]) -> list[Published]:
     """The rows of a table; one for every recipe of ours, where the paper's model can be repeated in several ways."""
     lines = []
-    for line in PAPER_TABLES:
-        recipes = sorted({row["recipe"] for row in rows if row["model"] == line.model and line.recipe is None})
-        named = [line._replace(recipe=recipe, row=f"{line.row}, recipe `{recipe}`") for recipe in recipes]
-        lines += (named or [line]) if line.table == number else []
+    for line in _published(number):
+        ways = sorted({(r["recipe"], r["weights"]) for r in rows if r["model"] == line.model and line.recipe is None})
+        named = [line._replace(recipe=way, row=f"{line.row}, recipe `{way}`, {began} weights") for way, began in ways]
+        lines += named or [line]
     return lines
+
+
+def _published(number: int) -> list[Published]:
+    return [line for line in PAPER_TABLES if line.table == number]
 
 
 def _with_parts(line: Published, rows: Sequence[Row]) -> list[str]:

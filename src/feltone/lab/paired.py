@@ -44,6 +44,7 @@ def compare(first: Sequence[FoldResult], second: Sequence[FoldResult], *, of_aud
         "audio": of.audio,
         "first": _name(of),
         "second": _name(pairs[0][1]),
+        "weights": [side.facts.weights for side in pairs[0]],  # that the training of each began from
         "folds": of.folds,
         "folds_run": sorted({run.fold for run in one}),
         "seeds": sorted({run.seed for run in one}),

@@ -28,6 +28,7 @@ class Published(NamedTuple):
     variant: str  # of `lab.models.VARIANTS`: what it costs
     wa: Mapping[str, float]  # corpus -> WA %, under the paper's own protocol
     macs: float | None  # multiply-adds of one image; None where the table does not say
+    began: str = ""  # whose weights its training began from; empty: random ones
 
 
 def _wa(savee: float, emodb: float, crema_d: float) -> Mapping[str, float]:
@@ -37,7 +38,7 @@ def _wa(savee: float, emodb: float, crema_d: float) -> Mapping[str, float]:
 PAPER_TABLES: tuple[Published, ...] = (
     Published(1, "teacher 6/5, no positions", "teacher-nope", "nope", "teacher-nope", _wa(95.57, 98.83, 91.85), None),
     Published(1, "teacher 6/5, image coordinates", "teacher", "paper", "teacher", _wa(97.39, 99.06, 95.07), None),
-    Published(2, "AST", "ast", None, "ast", _wa(89.32, 96.02, 88.79), 3.32e9),
+    Published(2, "AST", "ast", None, "ast", _wa(89.32, 96.02, 88.79), 3.32e9, began="ImageNet"),
     Published(2, "teacher 12/12", "teacher", "paper-12", "teacher-12", _wa(98.17, 96.96, 92.64), 3.58e9),
     Published(2, "student of it", "student", "paper-12", "student", _wa(98.95, 98.83, 94.07), 0.32e9),
     Published(3, "SepTr", "septr", None, "septr", _wa(87.23, 92.75, 79.94), 175.81e9),
