@@ -4,12 +4,12 @@ A network is little but products of matrices, so its multiply-adds (`feltone.lab
 share of what `torch.mm` reaches on large squares, say how much is left to gain without changing what is computed.
 """
 
-import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from feltone import machine
 from feltone_benchmarks.harness import Missing, Result, Side, Timing, document, measure
 from feltone_benchmarks.recognition import STUDENT, clip
 
@@ -51,7 +51,7 @@ def sides(folder: Path) -> list[Side]:
         Side(name(precision, cores, size), f"{here}product", {"size": size, "dtype": TYPES[precision]}, cores=cores)
         for precision in TYPES
         if precision == "fp32" or has_bf16()
-        for cores in sorted({1, all_cores()})
+        for cores in sorted({1, machine.cores()})
         for size in SIZES
     ]
     settings = {"wav": str(clip(folder, 4))}
@@ -61,7 +61,7 @@ def sides(folder: Path) -> list[Side]:
 def turns() -> int:
     """How many turns `measure_gemm` reports."""
     precisions = 2 if has_bf16() else 1
-    return (precisions * len({1, all_cores()}) * len(SIZES) + len(RECOGNITION)) * (ROUNDS + 1)
+    return (precisions * len({1, machine.cores()}) * len(SIZES) + len(RECOGNITION)) * (ROUNDS + 1)
 
 
 def product(size: int, dtype: str) -> Callable[[], object]:
@@ -98,7 +98,7 @@ def peak(precision: str, results: Mapping[str, Result]) -> dict[str, float | Non
         rates = [size**3 / timing.low_ms / 1e6 for size, timing in timed if isinstance(timing, Timing)]
         return round(max(rates), 1) if rates else None
 
-    return {"one_core": best(1), "all_cores": best(all_cores())}
+    return {"one_core": best(1), "all_cores": best(machine.cores())}
 
 
 def share(macs: float, result: Result, peaks: Peaks, cores: str) -> dict[str, float]:
@@ -121,11 +121,6 @@ def spoken(shares: Mapping[str, float]) -> str:
 def name(precision: str, cores: int, size: int) -> str:
     """Key of a product in the JSON."""
     return f"gemm-{precision}-{cores}core{'s' * (cores > 1)}-{size}"
-
-
-def all_cores() -> int:
-    """Cores at hand."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def has_bf16() -> bool:

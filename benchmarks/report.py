@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from feltone.lab import provenance
+from feltone.machine import cores
 from feltone_benchmarks.recognition import measure_recognition
 from feltone_benchmarks.startup import measure_start
 
@@ -98,7 +99,7 @@ def machine() -> Document:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
     return {
         "device": provenance.device(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "threads_per_core": len(re.split("[,-]", SIBLINGS.read_text())) if SIBLINGS.is_file() else None,
         "isa": [name for name in ISA if name in flags],
         "memory_gb": round(memory / 1e9, 1),

@@ -7,7 +7,6 @@ recognize.files(paths)          many files, on every core -> (path, Prediction) 
 recognize.timeline("talk.mp3")  windows over a recording of any length -> Timeline
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +21,7 @@ from feltone import audio, features, graph
 from feltone.artifact import Artifact, load
 from feltone.errors import AudioError, ConfigError, FeltoneError
 from feltone.features import Image, Waveform
+from feltone.machine import cores
 from feltone.timeline import SILENCE, Segment, Timeline
 
 Array = NDArray[np.float32]
@@ -175,7 +175,7 @@ class Recognizer:
             sources: what `recognize(source)` takes.
             workers: recordings at once; None for one per core.
         """
-        workers = workers or os.cpu_count() or 1
+        workers = workers or cores()
         # One thread each: several recordings at once use the cores better than several cores on one of them.
         single = self if self.threads == 1 else Recognizer(self.artifact, precision=self.precision, threads=1)
         waiting: deque[tuple[audio.Source, Future[Prediction | FeltoneError]]] = deque()

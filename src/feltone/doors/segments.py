@@ -3,7 +3,6 @@
 What tables of files (`tables.py`) and of pandas (`frames.py`) share, which columns say what included.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from feltone.features import Waveform
 from feltone.lab.corpora.manifest import seconds
 from feltone.lab.corpora.rows import COLUMNS
 from feltone.labels import LabelSet
+from feltone.machine import cores
 from feltone.recognizer import Recognizer
 
 AT_ONCE = 1024  # recordings handed to the workers together
@@ -108,7 +108,7 @@ def recognise(
         else:
             recordings.setdefault(span.path, []).append((position, span))
     groups = list(recordings.values())
-    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="feltone") as pool:
+    with ThreadPoolExecutor(cores(), thread_name_prefix="feltone") as pool:
         for begin in range(0, len(groups), AT_ONCE):
             together = groups[begin : begin + AT_ONCE]
             found = pool.map(lambda group: _of_recording(recognize, [span for _, span in group]), together)

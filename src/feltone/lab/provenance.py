@@ -10,6 +10,8 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
+from feltone.machine import cores
+
 PACKAGES = ("feltone", "numpy", "scipy", "torch", "onnxruntime", "scikit-learn", "soxr", "soundfile")
 RIVALS = ("transformers", "opensmile")  # which not everybody has
 
@@ -47,7 +49,7 @@ def device(accelerator: str = "cpu") -> str:
         models = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         name = models[0] if models else name
     gpu = f"{_gpu()}; " if accelerator == "cuda" else ""
-    return f"{gpu}{name}, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
+    return f"{gpu}{name}, {cores()} cores"
 
 
 def command() -> str:

@@ -1,7 +1,6 @@
 """From the command to its exit code: plan, work, gather."""
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +17,7 @@ from feltone.doors.annotate.progress import progress
 from feltone.doors.annotate.work import model_id
 from feltone.doors.predict import DONE, IN_PART, WRONG
 from feltone.errors import ConfigError
+from feltone.machine import cores
 
 
 def annotate(
@@ -115,11 +115,6 @@ def engine(
             console.say(f"{len(left):,} shards failed on the cluster; they are gone through here, one by one")
     if left:
         yield from local.run(made, left, workers or cores())
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def report(document: dict[str, Any], out: str, *, as_json: bool) -> int:

@@ -1,7 +1,6 @@
 """What all requests share: the model, the places, the counters, and whether the service is stopping."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from feltone.doors.serve.faults import draining
 from feltone.doors.serve.limits import Places
 from feltone.doors.serve.metrics import Metrics
 from feltone.doors.serve.settings import Settings
+from feltone.machine import cores
 from feltone.recognizer import Recognizer
 
 P = ParamSpec("P")
@@ -44,10 +44,10 @@ class Service:
         self.metrics.streams.set_function(lambda: self.streams.taken)
         # Decoding a long upload must not hold up a live stream, nor the event loop either of them, nor a short upload.
         # More processes and threads than cores would only wait for each other.
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.beginnings, self.wholes = Decoders(cores, settings), Decoders(cores, settings)
-        self._decoders = ThreadPoolExecutor(2 * cores, thread_name_prefix="feltone-decode")
-        self._listeners = ThreadPoolExecutor(cores, thread_name_prefix="feltone-live")
+        most = cores()
+        self.beginnings, self.wholes = Decoders(most, settings), Decoders(most, settings)
+        self._decoders = ThreadPoolExecutor(2 * most, thread_name_prefix="feltone-decode")
+        self._listeners = ThreadPoolExecutor(most, thread_name_prefix="feltone-live")
         self._open: set[asyncio.Timeout] = set()
 
     async def __aenter__(self) -> "Service":

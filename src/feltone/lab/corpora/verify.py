@@ -6,7 +6,6 @@ after somebody cut or padded them.
 """
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from feltone.errors import FeltoneError
 from feltone.lab.corpora import corpus as _corpus
 from feltone.lab.corpora.clip import Clip
 from feltone.lab.corpora.corpus import Corpus
+from feltone.machine import cores
 
 SAMPLE_RATE = 16_000  # Hz
 SILENT_BELOW = 1e-4  # of full scale, three steps of 16 bit: dither, not speech
@@ -162,7 +162,7 @@ class _Heard:
 
 def _listen(clips: Sequence[Clip], progress: Progress) -> list[_Heard]:
     heard = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding happens outside Python's lock
+    with ThreadPoolExecutor(cores()) as pool:  # decoding happens outside Python's lock
         for one in pool.map(_hear, clips):
             heard.append(one)
             progress(len(heard), len(clips))
