@@ -39,7 +39,7 @@ def test_a_claim_is_judged_by_the_interval_under_the_papers_protocol(skill: floa
 
 
 def test_a_verdict_on_a_rival_says_whose_weights_it_began_from() -> None:
-    """The published AST began from ImageNet's; ours from random ones is another, and a claim about it is not judged."""
+    """The published AST began from ImageNet's; one from random weights is another, which the verdict is about."""
     about = {"corpus": "emodb", "protocol": "paper"}
     student = folds_of((1,), (0,), model="student", **about)
     ast = folds_of((1,), (0,), model="ast", recipe="ast", skill=0.5, **about)

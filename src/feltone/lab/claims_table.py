@@ -64,9 +64,9 @@ def verdict(ci95: Sequence[float]) -> str:
 
 def _published(wanted: Wanted, corpus: str) -> str:
     """By how much the paper's figures differ, in points."""
-    first, second = (_line_of(side) for side in (wanted.first, wanted.second))
-    told = {} if first is None or second is None else {c: first.wa[c] - second.wa[c] for c in first.wa}
-    return f"{told[whole(corpus)]:+.2f}".replace("-", "−") if whole(corpus) in told else UNKNOWN
+    lines = [line for side in (wanted.first, wanted.second) if (line := _line_of(side))]
+    wa = [line.wa[whole(corpus)] for line in lines if whole(corpus) in line.wa]
+    return f"{wa[0] - wa[1]:+.2f}".replace("-", "−") if len(wa) == 2 else UNKNOWN
 
 
 def _line_of(side: Side) -> Published | None:
